@@ -1,0 +1,36 @@
+# Everything works on a fresh machine with python3 (3.11 or later), make and git.
+.PHONY: run test lint bench profiles lock
+
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+run: $(VENV)/.ready ## run the demo on this machine
+	snakemake --profile profiles/local
+
+test: $(VENV)/.ready ## run all tests
+	python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.ready ## check style and types
+	ruff check .
+	ruff format --check .
+	snakefmt --check workflow/Snakefile rules
+	mypy
+
+bench: $(VENV)/.ready ## measure what a member costs, beside other tools; BENCH="--help" for options
+	python tests/benchmarks/bench.py $(BENCH)
+
+profiles: $(VENV)/.ready ## make --profile local, slurm and pbs work from any folder
+	python scripts/profiles.py
+
+lock: ## renew the lock file after a change in pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-emit-index-url \
+	  --no-header --output-file requirements.lock pyproject.toml
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "ensemake needs python3 3.11 or later, this is $$(python3 -V)"; exit 1; }
+	@python3 -m venv $(VENV) || { echo "python3 has no venv here: apt-get install python3-venv"; exit 1; }
+	@echo "Installing the environment into $(VENV); once, about a minute"
+	@python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@

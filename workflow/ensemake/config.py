@@ -1,0 +1,242 @@
+"""The config file as typed models: every key, its type, default and description.
+
+The manual's tables (config/README.md) and the JSON schema are made from these classes. What is
+checked here is the shape; what the keys mean together is checked in `validate`.
+"""
+
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+Scalar = str | int | float | bool
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _one_line(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold a NUL character")
+    return text
+
+
+def _inside(text: str) -> str:
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or str(path) == ".":
+        raise ValueError("must be a path inside the member's directory, such as out/model.json")
+    return text
+
+
+def _tag(value: Any) -> Any:
+    """A list of two is open and close; one text is both."""
+    if isinstance(value, list):
+        return tuple(value)
+    return (value, value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, AfterValidator(_one_line)]
+InsidePath = Annotated[str, AfterValidator(_inside)]
+Delimiter = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\r\n]+$")]
+Delimiters = BeforeValidator(
+    _tag,
+    json_schema_input_type=Delimiter
+    | Annotated[list[Delimiter], Field(min_length=2, max_length=2)],
+)
+
+
+class Section(BaseModel):
+    """A mapping of the config file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Container(Section):
+    """An Apptainer or Singularity image that the command runs in."""
+
+    image: Text = Field(
+        examples=["image.sif"], description="image file, or a URI such as docker://python:3.12"
+    )
+    bind: list[Text] = Field(
+        [], description="folders to see inside, as `source` or `source:target[:ro]`"
+    )
+
+
+class Program(Section):
+    """A further program of the same launch (MPMD)."""
+
+    exe: Text = Field(min_length=1, examples=["coupler.x"], description="program, as above")
+    exe_args: list[Text | int | float] = Field([], description="its arguments, as above")
+    run_args: dict[str, Text | int | float | bool | None] = Field(
+        {}, description="options of the launcher for this program"
+    )
+    tasks: Count = Field(1, description="how many of the member's `tasks` are its")
+
+
+class RunSettings(Section):
+    """How one member is run."""
+
+    exe: Text = Field(
+        min_length=1,
+        examples=["python"],
+        description="program: found on PATH, or relative to the working directory",
+    )
+    exe_args: list[Text | int | float] = Field(
+        [], description="arguments, one list item each; Jinja2 over the parameters"
+    )
+    run_command: Text = Field(
+        "auto",
+        description="launcher: `auto` (none for one task, else what is there), `none`, `srun`, "
+        "`mpirun`, `mpiexec`, `aprun`, `jsrun` or any other",
+    )
+    run_args: dict[str, Text | int | float | bool | None] = Field(
+        {}, description="options of the launcher, without dashes; `null` for a bare flag"
+    )
+    env_vars: dict[EnvName, Text | int | float] = Field(
+        {}, description="environment variables; Jinja2 over the parameters"
+    )
+    container: Container | None = Field(None, description="container to run in; see below")
+    mpmd: list[Program] = Field(
+        [], description="further programs, started by one launcher command; see below"
+    )
+
+
+class Files(Section):
+    """What the generate step puts into each member's directory."""
+
+    to_configure: list[Text] = Field(
+        [], description="files whose tags are replaced; `*.j2` are Jinja2 templates, suffix dropped"
+    )
+    to_copy: list[Text] = Field(
+        [], description="files to copy, mode kept; of a directory, what it contains"
+    )
+    to_symlink: list[Text] = Field([], description="files or directories to link to")
+    tag: Annotated[tuple[Delimiter, Delimiter], Delimiters] = Field(
+        (";", ";"), description="text around a tag, or a list of two: open and close"
+    )
+    unknown_tags: Literal["error", "default", "keep"] = Field(
+        "error",
+        description="a tag that is no parameter: `error`, `default` (keep the text between the "
+        "tags) or `keep` (leave untouched)",
+    )
+
+
+class Metric(Section):
+    """A number or text read from a file that a member leaves behind."""
+
+    file: InsidePath = Field(examples=["out.json"], description="file in the member's directory")
+    key: Text | None = Field(
+        None, description="JSON: key, dotted for nesting (`final.loss`, `losses.-1`)"
+    )
+    regex: Text | None = Field(
+        None, description="text: regular expression, group 1 of its last match"
+    )
+    column: Text | None = Field(None, description="CSV: name of the column")
+    row: int = Field(-1, description="CSV: row, from 0, or from the end with a minus")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Metric":
+        given = [self.key, self.regex, self.column]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("needs exactly one of key (JSON), regex (text), column (CSV)")
+        return self
+
+
+class BatchSettings(Section):
+    """Many members in one cluster job."""
+
+    size: Count | None = Field(None, description="members per job; default all of them")
+    nodes: Count = Field(1, description="nodes of the job")
+    runtime: Count | Text | None = Field(None, description="time limit of the job, minutes")
+    queue: Text | None = Field(None, description="queue or partition")
+    account: Text | None = Field(None, description="account to charge")
+    batch_args: dict[str, Text | int | float | None] = Field(
+        {}, description="further options of the submit command, without dashes"
+    )
+    preamble: list[Text] = Field(
+        [], description="shell lines before the members, such as `module load foo`"
+    )
+
+
+Resource = Text | int | float
+
+
+class Model(Section):
+    """One run with fixed parameters."""
+
+    run_settings: RunSettings = Field(
+        examples=["{exe: echo}"], description="how it is run; see below"
+    )
+    params: dict[str, Any] = Field({}, description="name: value")
+    derived: dict[str, Text] = Field(
+        {}, description="name: Jinja2 expression over the parameters and the earlier derived ones"
+    )
+    params_as_args: list[Text] = Field(
+        [], description="parameters to append to the arguments: `--NAME=value`, `-n value`"
+    )
+    files: Files = Field(Files(), description="files of each member; see below")
+    resources: dict[str, Resource] = Field(
+        {},
+        description="what one member needs, in Snakemake's names; Jinja2 over the parameters and "
+        "`attempt`",
+    )
+    outputs: list[InsidePath] = Field(
+        [], description="files a member must leave; if one is missing, the member failed"
+    )
+    metrics: dict[Name, Metric] = Field({}, description="columns of results.csv; see below")
+    batch_settings: BatchSettings | None = Field(
+        None, description="many members in one job; see below"
+    )
+
+
+class Ensemble(Model):
+    """Many runs: parameters, and the strategy that combines them."""
+
+    params: dict[str, Any] = Field({}, description="name: space; a scalar is a constant")
+    perm_strategy: Text = Field(
+        "all_perm",
+        description="`all_perm`, `step`, `random`, `latin_hypercube`, `sobol`, `FILE.py:FUNC` or "
+        "`pkg.mod:FUNC`",
+    )
+    n_models: Count | None = Field(None, description="how many members, for strategies that sample")
+    seed: int = Field(0, ge=0, description="same seed, same members, on every machine")
+    replicas: Count = Field(
+        1, description="every parameter set this many times; `replica` counts from 0"
+    )
+    where: Text | None = Field(
+        None, description="Jinja2 expression: keep only the members for which it holds"
+    )
+    naming: Text = Field(
+        "hash",
+        description="names of members: `hash` of the parameters, `<ensemble>_<i>` with `index`, or "
+        "the values of a parameter that is named here",
+    )
+
+
+class Config(Section):
+    """The whole file."""
+
+    experiment: Name = Field(
+        examples=["training-run"], description="name of the experiment: a folder under `results`"
+    )
+    results: Text = Field("results", min_length=1, description="root of all output")
+    models: dict[Name, Model] = Field({}, description="single runs; see below")
+    ensembles: dict[Name, Ensemble] = Field({}, description="sweeps; see below")
+
+    @property
+    def entities(self) -> dict[str, Model]:
+        """Models and ensembles by name, in the order of the file."""
+        return {**self.models, **self.ensembles}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the config file, for editors."""
+    return Config.model_json_schema(mode="validation")

@@ -1,0 +1,23 @@
+# Many members in one job: for ensembles with batch_settings.
+
+
+for entity in EXPERIMENT.batched:
+
+    rule:
+        name:
+            f"batch_{entity.rule}"
+        input:
+            ancient(entity.generated_for),
+        output:
+            touch(entity.done),
+        log:
+            entity.log("batch-{chunk}"),
+        threads: entity.batch_threads
+        resources:
+            **entity.batch_resources,
+        params:
+            plan=entity.plan,
+            preamble=entity.preamble,
+        shell:
+            "{{ {params.preamble}\n"
+            + EXPERIMENT.shell("batch.py", "{params.plan:q}; }} > {log:q} 2>&1")

@@ -1,0 +1,111 @@
+# Tables, plots and a page of what the members left behind.
+
+
+report: "report.rst"
+
+
+for entity in EXPERIMENT.entities:
+
+    rule:
+        name:
+            f"members_{entity.rule}"
+        output:
+            entity.members,
+        log:
+            entity.log("members"),
+        localrule: True
+        params:
+            config=EXPERIMENT.saved,
+            entity=entity.name,
+            digest=entity.members_digest,
+        shell:
+            EXPERIMENT.shell(
+                "members.py",
+                "--entity {params.entity:q} {params.config:q} > {log:q} 2>&1",
+            )
+
+    rule:
+        name:
+            f"collect_{entity.rule}"
+        input:
+            entity.all_done,
+            members=entity.members,
+        output:
+            report(entity.results, category=entity.name, labels={"file": "table"}),
+        log:
+            entity.log("collect"),
+        localrule: True
+        params:
+            config=EXPERIMENT.saved,
+            entity=entity.name,
+            digest=entity.results_digest,
+        shell:
+            EXPERIMENT.shell(
+                "collect.py",
+                "--entity {params.entity:q} {params.config:q} > {log:q} 2>&1",
+            )
+
+    rule:
+        name:
+            f"parquet_{entity.rule}"
+        input:
+            entity.results,
+        output:
+            entity.parquet,
+        log:
+            entity.log("parquet"),
+        localrule: True
+        params:
+            config=EXPERIMENT.saved,
+            entity=entity.name,
+        shell:
+            EXPERIMENT.shell(
+                "parquet.py",
+                "--entity {params.entity:q} {params.config:q} > {log:q} 2>&1",
+            )
+
+    if entity.plots:
+
+        rule:
+            name:
+                f"plot_{entity.rule}"
+            input:
+                entity.results,
+            output:
+                [
+                    report(
+                        plot,
+                        category=entity.name,
+                        labels={"file": f"plot {plot.name}"},
+                    )
+                    for plot in map(Path, entity.plots)
+                ],
+            log:
+                entity.log("plot"),
+            localrule: True
+            params:
+                config=EXPERIMENT.saved,
+                entity=entity.name,
+            shell:
+                EXPERIMENT.shell(
+                    "plot.py",
+                    "--entity {params.entity:q} {params.config:q} > {log:q} 2>&1",
+                )
+
+
+rule overview:
+    input:
+        EXPERIMENT.tables,
+    output:
+        report(
+            EXPERIMENT.page,
+            category="Overview",
+            labels={"page": "everything about this experiment"},
+        ),
+    log:
+        EXPERIMENT.log("overview"),
+    localrule: True
+    params:
+        config=EXPERIMENT.saved,
+    shell:
+        EXPERIMENT.shell("page.py", "{params.config:q} > {log:q} 2>&1")

@@ -1,0 +1,16 @@
+"""Run the members of a plan in this allocation, or on this machine, as many at once as fit."""
+
+import argparse
+from pathlib import Path
+
+from ensemake.batch import run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("plan", type=Path, help="a plan that the workflow wrote")
+    return run(parser.parse_args().plan)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

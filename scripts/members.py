@@ -1,0 +1,19 @@
+"""Write members.csv of an entity."""
+
+import argparse
+from pathlib import Path
+
+from ensemake.collect import write_members
+from ensemake.plan import Work, read_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="the saved config")
+    parser.add_argument("--entity", required=True, help="model or ensemble")
+    arguments = parser.parse_args()
+    print(write_members(Work(read_config(arguments.config), arguments.entity)))
+
+
+if __name__ == "__main__":
+    main()

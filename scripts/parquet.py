@@ -1,0 +1,22 @@
+"""Write results.parquet of an entity: results.csv with its types."""
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+from ensemake.collect import write_parquet
+from ensemake.plan import Work, read_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="the saved config")
+    parser.add_argument("--entity", required=True, help="model or ensemble")
+    arguments = parser.parse_args()
+    if find_spec("pyarrow") is None:
+        raise SystemExit("Parquet needs pyarrow: pip install pyarrow")
+    print(write_parquet(Work(read_config(arguments.config), arguments.entity)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""ensemake: ensembles and parameter sweeps of simulation and ML codes as a Snakemake workflow."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ensemake.entities import Ensemble, Model
+    from ensemake.errors import (
+        EnsemakeError,
+        EntityExistsError,
+        RunFailedError,
+        RunningError,
+        UnsupportedError,
+    )
+    from ensemake.experiment import Experiment
+    from ensemake.settings import (
+        AprunSettings,
+        BatchSettings,
+        JsrunSettings,
+        MpiexecSettings,
+        MpirunSettings,
+        OrterunSettings,
+        PalsMpiexecSettings,
+        RunSettings,
+        Singularity,
+        SrunSettings,
+    )
+    from ensemake.statuses import Status
+
+__version__ = "0.1.0"
+
+# Every cluster job imports this package: what scripts need is imported when they ask for it.
+_HOMES = {
+    "entities": ("Ensemble", "Model"),
+    "errors": (
+        "EnsemakeError",
+        "EntityExistsError",
+        "RunFailedError",
+        "RunningError",
+        "UnsupportedError",
+    ),
+    "experiment": ("Experiment",),
+    "settings": (
+        "AprunSettings",
+        "BatchSettings",
+        "JsrunSettings",
+        "MpiexecSettings",
+        "MpirunSettings",
+        "OrterunSettings",
+        "PalsMpiexecSettings",
+        "RunSettings",
+        "Singularity",
+        "SrunSettings",
+    ),
+    "statuses": ("Status",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AprunSettings",
+    "BatchSettings",
+    "EnsemakeError",
+    "Ensemble",
+    "EntityExistsError",
+    "Experiment",
+    "JsrunSettings",
+    "Model",
+    "MpiexecSettings",
+    "MpirunSettings",
+    "OrterunSettings",
+    "PalsMpiexecSettings",
+    "RunFailedError",
+    "RunSettings",
+    "RunningError",
+    "Singularity",
+    "SrunSettings",
+    "Status",
+    "UnsupportedError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME_OF]

@@ -1,0 +1,31 @@
+"""What the Python interface raises; each error also is the builtin one it resembles."""
+
+
+class EnsemakeError(Exception):
+    """Any error of the Python interface that is not a plain TypeError, ValueError or OSError."""
+
+
+class UnsupportedError(EnsemakeError, ValueError):
+    """A launcher or an option that ensemake does not have."""
+
+
+class EntityExistsError(EnsemakeError, ValueError):
+    """Two entities of one name where names must differ."""
+
+
+class RunningError(EnsemakeError, RuntimeError):
+    """Another process runs the same entities now."""
+
+
+class RunFailedError(EnsemakeError, RuntimeError):
+    """Members failed, or the workflow could not be run.
+
+    Attributes
+    ----------
+    failed : list of str
+        Names of the members that did not complete; empty if the workflow itself failed.
+    """
+
+    def __init__(self, message: str, failed: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.failed = failed or []

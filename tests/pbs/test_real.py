@@ -1,0 +1,147 @@
+"""The same against a real PBS; skipped where no server answers.
+
+Needs a home directory that the nodes share, and a default queue that accepts small jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import PbsProject, Project, wait_for
+
+
+def server_answers() -> bool:
+    """Tell whether there is a PBS here, and not just its commands."""
+    if not (os.environ.get("PBS_CONF_FILE") or shutil.which("qstat")):
+        return False
+    try:
+        return subprocess.run(["qstat", "-B"], capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+pytestmark = [
+    pytest.mark.pbs,
+    pytest.mark.skipif(not server_answers(), reason="no PBS server answers"),
+]
+
+SNAKEFILE = """
+rule all:
+    input: expand("out/{{i}}.txt", i=range({n}))
+rule member:
+    output: "out/{{i}}.txt"
+    resources: mem_mb=50, runtime=5
+    shell: {command!r}
+"""
+
+
+@pytest.fixture
+def project() -> Iterator[Project]:
+    """A project in a folder that the nodes see."""
+    with tempfile.TemporaryDirectory(dir=Path.home(), prefix="pbs-test-") as folder:
+        project = Project(Path(folder) / "a project")
+        project.folder.mkdir()
+        yield project
+        left = in_queue(project)
+        if left:
+            subprocess.run(["qdel", *left])
+
+
+def write(project: Project, n: int, command: str) -> None:
+    project.write(SNAKEFILE.format(n=n, command=command))
+
+
+def in_queue(project: Project) -> list[str]:
+    """Return the ids of this project's unfinished jobs."""
+    ids = subprocess.run(["qselect"], capture_output=True, text=True).stdout.split()
+    listed = subprocess.run(
+        ["qstat", "-E", "-f", "-F", "dsv", *ids], capture_output=True, text=True
+    )
+    lines = listed.stdout.splitlines() if ids else []
+    mine = [line for line in lines if str(project.folder) in line]
+    return [line.split("|")[0].removeprefix("Job Id: ") for line in mine]
+
+
+@pytest.mark.parametrize("option", ["--pbs-array-jobs", "--pbs-full-jobs", "--verbose"])
+def test_members_run_and_one_fails(project, option):
+    write(project, 4, "[ {wildcards.i} != 2 ] || exit 7; echo $PBS_JOBID > {output}")
+    done = project.run(option)
+    assert done.returncode == 1
+    ids = {path.read_text().strip() for path in (project.folder / "out").iterdir()}
+    assert len(ids) == 3
+    assert project.reasons() == ["exit code 1" if "full" in option else "exit code 7"]
+    assert in_queue(project) == []
+
+
+def test_walltime(project):
+    write(project, 1, "trap 'exit 0' TERM; touch {output}; while :; do sleep 0.2; done")
+    done = project.run("--default-resources", "pbs_extra='-l walltime=3'")
+    assert done.returncode == 1
+    assert "walltime limit exceeded" in project.reasons()[0]
+    assert not (project.folder / "out/0.txt").exists()
+
+
+@pytest.mark.parametrize("option", ["--pbs-array-jobs", "--verbose"])
+def test_what_can_never_run_is_told_and_removed(project, option):
+    write(project, 2, "echo > {output}")
+    done = project.run(option, "--set-resources", "member:mem_mb=900000000")
+    assert done.returncode == 1
+    assert ["Can Never Run" in reason for reason in project.reasons()] == [True, True]
+    wait_for(lambda: not in_queue(project))
+
+
+def test_qdel_by_hand(project):
+    write(project, 1, "touch up; trap 'exit 0' TERM; while :; do sleep 0.2; done")
+    process = project.start()
+    wait_for((project.folder / "up").exists)
+    subprocess.run(["qdel", *in_queue(project)], check=True)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "killed by qdel" in project.reasons()[0]
+
+
+@pytest.mark.parametrize("option", ["--pbs-array-jobs", "--verbose"])
+def test_ctrl_c(project, option):
+    write(project, 3, "touch up{wildcards.i}; sleep 300; echo > {output}")
+    process = project.start(option)
+    wait_for(lambda: len(list(project.folder.glob("up*"))) == 3)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    wait_for(lambda: not in_queue(project))
+
+
+@pytest.mark.parametrize("option", ["--pbs-array-jobs", "--verbose"])
+def test_kill_9(project, option):
+    command = "touch up{wildcards.i}; echo once >> count; sleep 8; echo > {output}"
+    write(project, 3, command)
+    process = project.start(option)
+    wait_for(lambda: len(list(project.folder.glob("up*"))) == 3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert project.run("--unlock").returncode == 0
+    done = project.run(option, "--rerun-incomplete")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("Taking over PBS job") == 3
+    assert (project.folder / "count").read_text() == "once\n" * 3
+
+
+def test_batches_of_an_ensemble(project):
+    """The node file and NCPUS say what the batch may use."""
+    own = PbsProject(project.folder)
+    own.ensemble(
+        params={"x": list(range(6))},
+        batch_settings={"size": 3, "runtime": 5, "batch_args": {"ncpus": 2}},
+    )
+    done = own.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert own.statuses() == ["completed"] * 6
+    assert [event["slots"] for event in own.events("start")] == [2, 2]
+    assert own.run(profile="local").returncode == 0
+    assert set(own.ran().values()) == {1}

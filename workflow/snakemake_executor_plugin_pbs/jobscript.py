@@ -1,0 +1,153 @@
+"""The texts that run on a node. Pure functions."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+# What PBS itself gets. It is the same for every job, so that neither its length nor a carriage
+# return in a command matter, and one array can have a script per index.
+LAUNCHER = """\
+#!/bin/bash
+script={script}${{PBS_ARRAY_INDEX:+.$PBS_ARRAY_INDEX}}.sh
+for _ in {{1..60}}; do [ -r "$script" ] && break; sleep 1; done  # slow shared file systems
+exec /bin/bash "$script"
+"""
+
+# The trap lets the command end in its own way, and its exit code be recorded, when PBS sends
+# SIGTERM. A job that PBS runs a second time must not be judged by the first time's marker.
+SCRIPT = """\
+#!/bin/bash
+# fingerprint {fingerprint}
+trap : TERM
+rm -f {marker}
+. {environment}
+umask {umask:04o}
+job() {{
+cd {workdir} || return
+{command}
+}}
+job < /dev/null
+code=$?
+echo "${{PBS_JOBID-}} $code" > {marker}.part && mv -f {marker}.part {marker}
+exit $code
+"""
+
+PREPARATION = """\
+for file in {inputs}; do
+  for _ in {{1..{patience}}}; do [ -e "$file" ] && break; sleep 1; done
+  [ -e "$file" ] || {{ echo "missing input: $file" >&2; return 1; }}
+done
+rm -f -- {files}
+rm -rf -- {directories}
+mkdir -p -- {parents} || return
+"""
+
+# Snakemake's own choice; a login shell on the node knows the job's TMPDIR.
+TMPDIR = """\
+export TMPDIR="${TMPDIR:-${TEMP:-${TMP:-/tmp}}}"
+export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"
+"""
+THREADS = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of one job, all absolute and in one folder."""
+
+    script: Path
+    log: Path
+    marker: Path
+    reason: Path
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> Paths:
+        """Return the files of the job called `name`."""
+        kinds = ("sh", "log", "exit", "reason")
+        return cls(*(folder / f"{name}.{kind}" for kind in kinds))
+
+
+def quoted(path: object) -> str:
+    """Return a path as one word of the shell."""
+    return shlex.quote(str(path))
+
+
+def words(paths: Iterable[object]) -> str:
+    """Return paths as words of the shell."""
+    return " ".join(map(quoted, paths))
+
+
+def launcher(stem: Path) -> str:
+    """Return what is handed to qsub: it runs ``<stem>.sh``, in an array ``<stem>.<index>.sh``."""
+    return LAUNCHER.format(script=quoted(stem))
+
+
+def script(
+    command: str, fingerprint: str, paths: Paths, environment: Path, workdir: Path, umask: int
+) -> str:
+    """Return the script of one job, which can also be run by hand."""
+    return SCRIPT.format(
+        fingerprint=fingerprint,
+        marker=quoted(paths.marker),
+        environment=quoted(environment),
+        umask=umask,
+        workdir=quoted(workdir),
+        command=command,
+    )
+
+
+def preparation(
+    inputs: Iterable[str],
+    files: Iterable[str],
+    directories: Iterable[str],
+    patience: int,
+) -> str:
+    """Return what Snakemake does on the node before a command: wait, clear away, make folders.
+
+    Parameters
+    ----------
+    inputs
+        Files that must have arrived.
+    files, directories
+        Outputs and logs of an earlier attempt, to be removed.
+    patience
+        Seconds to wait for each input.
+    """
+    files, directories = [file for file in files if file != os.devnull], list(directories)
+    parents = dict.fromkeys(Path(path).parent for path in files + directories)
+    return PREPARATION.format(
+        inputs=words(inputs),
+        files=words(files),
+        directories=words(directories),
+        parents=words(parents) or ".",
+        patience=max(patience, 1),
+    )
+
+
+def variables(threads: int, tmpdir: bool) -> str:
+    """Return the variables that Snakemake sets for a shell command."""
+    counts = " ".join(f"{name}={threads}" for name in THREADS)
+    return f"export {counts}\n" + (TMPDIR if tmpdir else "")
+
+
+def fingerprint_in(text: str) -> str | None:
+    """Return the fingerprint that a script was written with."""
+    found = re.search(r"^# fingerprint (\w+)$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def code_in_marker(text: str, job_id: str) -> int | None:
+    """Return the exit code in a marker's `text` if it was `job_id` that wrote it."""
+    owner, _, code = text.strip().rpartition(" ")
+    return int(code) if owner == job_id and code.isdigit() else None

@@ -1,0 +1,157 @@
+"""What has become of a job: from PBS's record and the job's own marker. Pure functions."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+NEVER = "Can Never Run"
+TERMINATED = "91"  # substate
+
+# Negative numbers are PBS's own (JOB_EXEC_* of its job.h).
+REASONS = {
+    -29: "walltime limit exceeded: ask for more `runtime`",
+    -28: "CPU time limit exceeded",
+    -27: "memory limit exceeded: ask for more `mem_mb`",
+    -26: "virtual memory limit exceeded",
+    -25: "used more CPUs than asked for",
+    -24: "used more CPUs than asked for",
+    -23: "could not be started: no credentials",
+    -22: "could not be started: a site hook failed",
+    -21: "could not be started: security check failed on the node",
+    -20: "node lost: no connection to the job's first node",
+    -19: "deleted by a site hook",
+    -18: "requeued by a site hook",
+    -17: "could not be started: refused by a site hook",
+    -16: "could not be started: refused by a site hook",
+    -13: "could not be started: bad password",
+    -11: "requeued and not run again",
+    -10: "could not be started: user or group unknown on the node",
+    -7: "could not be restarted",
+    -6: "node lost: PBS was restarted on it",
+    -5: "node lost: PBS was restarted on it",
+    -4: "node lost: PBS was restarted on it",
+    -3: "could not be started on the node",
+    -2: "could not be started on the node",
+    -1: "could not be started on the node",
+}
+SPECIAL = {
+    126: "exit code 126: command not executable",
+    127: "exit code 127: command not found",
+    254: "could not be started: the shell is missing on the node",
+    271: "killed by qdel",
+}
+
+
+class Outcome(Enum):
+    """What to do about a job."""
+
+    WAIT = "still there"
+    SUCCESS = "ended well"
+    FAILURE = "ended badly"
+    HOPELESS = "will never run and has to be removed from the queue"
+    VANISHED = "unknown to PBS, and it left no marker"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An `Outcome` and, where it is a bad one, the reason in words."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+def signal_name(number: int) -> str:
+    """Return ``SIGKILL`` for 9, and so on."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def words(exit_status: int) -> str:
+    """Say what an Exit_status of PBS means."""
+    known = REASONS.get(exit_status) or SPECIAL.get(exit_status)
+    if known:
+        return known
+    if exit_status < 0:
+        return f"ended by PBS (Exit_status {exit_status})"
+    if exit_status > 256:
+        return f"killed by {signal_name(exit_status - 256)}"
+    if exit_status > 128:
+        return f"exit code {exit_status}: killed by {signal_name(exit_status - 128)}"
+    return f"exit code {exit_status}"
+
+
+def reason(exit_status: int | None, comment: str = "") -> str:
+    """Say in words why a job ended, for people and for reason files.
+
+    Parameters
+    ----------
+    exit_status
+        PBS's ``Exit_status``, or the exit code of the command; None for a job without one.
+    comment
+        PBS's ``comment``. Appended where it tells more than "Job run at ...".
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    text = "ended without having run" if exit_status is None else words(exit_status)
+    if "terminated by" in comment and exit_status is not None and exit_status >= 0:
+        text = "killed by qdel" if exit_status == 271 else f"killed by qdel ({text})"
+    line = " ".join(comment.split())
+    routine = line.startswith("Job run at") and " by " not in line
+    return text if not line or routine else f"{text} (PBS: {line})"
+
+
+def exit_status(record: Mapping[str, Any]) -> int | None:
+    """Return the Exit_status of a record as a number."""
+    try:
+        return int(record["Exit_status"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def of_number(status: int | None, comment: str) -> Verdict:
+    """Judge a job that is over: 0 and nothing else is a success."""
+    if status == 0:
+        return Verdict(Outcome.SUCCESS)
+    return Verdict(Outcome.FAILURE, reason(status, comment))
+
+
+def held_by_system(record: Mapping[str, Any]) -> bool:
+    """Tell whether PBS has given the job up; a dependency holds with the same letter."""
+    system = "s" in str(record.get("Hold_Types", ""))
+    return record.get("job_state") == "H" and system and not record.get("depend")
+
+
+def verdict(record: Mapping[str, Any] | None, marker: int | None) -> Verdict:
+    """Judge a job.
+
+    Parameters
+    ----------
+    record
+        PBS's record, or None if PBS does not know the job.
+    marker
+        The exit code that the job itself has written down, if it has.
+    """
+    if record is None:
+        return Verdict(Outcome.VANISHED) if marker is None else of_number(marker, "")
+    state, comment = record.get("job_state"), str(record.get("comment", ""))
+    if state in ("F", "X"):  # Exit_status is there earlier too, but means nothing then
+        status = exit_status(record)
+        if status == 0 and str(record.get("substate")) == TERMINATED:
+            return Verdict(Outcome.FAILURE, reason(271, comment))  # it may trap SIGTERM and exit 0
+        # Without job history PBS gives ended sub-jobs a wrong, but not a negative, status.
+        trust_marker = state == "X" and marker is not None and (status is None or status >= 0)
+        return of_number(marker if trust_marker else status, comment)
+    if held_by_system(record):
+        return Verdict(Outcome.HOPELESS, f"could not be started, held by PBS ({comment})")
+    if state == "Q" and NEVER in comment:
+        return Verdict(Outcome.HOPELESS, f"can never run here ({' '.join(comment.split())})")
+    return Verdict(Outcome.WAIT)

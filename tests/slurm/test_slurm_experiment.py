@@ -1,0 +1,75 @@
+"""The Slurm programs of SmartSim's documentation on a real Slurm, with the import changed."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from slurm_cluster import Cluster
+
+from ensemake import Experiment, SrunSettings
+
+pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
+
+
+@pytest.fixture(autouse=True)
+def folder(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of the test's own, on the cluster of the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("SLURM", "SBATCH"))]:
+        monkeypatch.delenv(name)
+    for name, value in slurm.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{slurm.environ['PATH']}")
+    (tmp_path / "train-model.py").write_text(
+        "import os, sys; print(sys.argv[1], os.environ['SLURM_JOB_ID'])\n"
+    )
+    return tmp_path
+
+
+def test_hello_world(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exp = Experiment("hello_world_exp", launcher="slurm")
+    srun = exp.create_run_settings(exe="echo", exe_args="Hello World!")
+    assert isinstance(srun, SrunSettings)
+    model = exp.create_model("hello_world", srun)
+    exp.start(model, block=True, summary=True)
+    assert "Launcher: slurm" in capsys.readouterr().out
+    assert (folder / "hello_world_exp/hello_world/run.out").read_text() == "Hello World!\n"
+    assert "srun" in (folder / "hello_world_exp/hello_world/run.sh").read_text()
+    assert exp.get_status(model) == ["Completed"]
+
+
+def test_training_ensemble_as_a_batch(folder: Path) -> None:
+    exp = Experiment("Training-Run", launcher="slurm")
+    learning_rate = list(np.linspace(0.01, 0.5))
+    train_params = {"LR": learning_rate}
+    # the page asks for four nodes, a queue and an account; the cluster of the tests has two nodes
+    sbatch = exp.create_batch_settings(nodes=2, time="00:10:00", batch_args={"exclusive": None})
+    sbatch.set_partition("main")
+    srun = exp.create_run_settings(
+        exe="python", exe_args="./train-model.py", run_args={"nodes": 1, "ntasks": 1}
+    )
+    ensemble = exp.create_ensemble(
+        "Training-Ensemble",
+        params=train_params,
+        params_as_args=["LR"],
+        batch_settings=sbatch,
+        run_settings=srun,
+        perm_strategy="random",
+        n_models=4,
+    )
+    ensemble.attach_generator_files(to_symlink="train-model.py")
+    exp.start(ensemble, summary=True)
+    told = [Path(model.path, "run.out").read_text().split() for model in ensemble]
+    assert [words[0] for words in told] == [f"--LR={m.params['LR']}" for m in ensemble]
+    assert len({words[1] for words in told}) == 1  # one job for all of them
+    exp.start(ensemble)
+    assert {status.attempt for status in map(_status, ensemble)} == {1}
+
+
+def _status(model: object) -> object:
+    from ensemake.state import read_status
+
+    return read_status(Path(model.path))  # type: ignore[attr-defined]

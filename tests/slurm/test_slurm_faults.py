@@ -1,0 +1,156 @@
+"""What goes wrong on a cluster: told with its reason, nothing counted as done, the rest goes on."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from slurm_cluster import Cluster, until
+from slurm_project import SlurmProject
+
+pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
+
+CODE = """\
+#!/bin/bash
+echo "$(basename "$PWD")" >> "$RAN_LOG"
+top=$(dirname "$RAN_LOG")
+echo "$SLURM_JOB_ID" > "$top/$1.job"
+[ -e "$top/healed" ] && exit 0
+case $1 in
+  good) ;;
+  memory) python3 -c 'import time; b = b"x" * (900 << 20); time.sleep(100)' ;;
+  *) sleep 100 ;;
+esac
+"""
+WAITING = """\
+#!/bin/bash
+echo "$(basename "$PWD")" >> "$RAN_LOG"
+until [ -e "$(dirname "$RAN_LOG")/go" ]; do sleep 0.1; done
+"""
+
+
+def waiting(project: SlurmProject, count: int = 2) -> None:
+    """An ensemble whose members run until there is a file `go`."""
+    project.write("waiting.sh", WAITING, mode=0o755)
+    settings = {"exe": "./waiting.sh"}
+    project.ensemble(params={"x": list(range(count))}, outputs=[], run_settings=settings)
+
+
+def outcome(project: SlurmProject, name: str = "sweep") -> dict[str, tuple[str, str]]:
+    return {row["x"]: (row["status"], row["reason"]) for row in project.table(name)}
+
+
+def fail_node(slurm: Cluster, name: str) -> None:
+    """As if the node lost its power: its daemons and all they run are gone."""
+    slurm.stop(name, signal.SIGKILL)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _runs_on(entry, name, slurm):
+            os.kill(int(entry.name), signal.SIGKILL)
+    # the controller would see it after SlurmdTimeout
+    slurm.run("scontrol", "update", f"nodename={name}", "state=down", "reason=power")
+
+
+def _runs_on(entry: Path, node: str, slurm: Cluster) -> bool:
+    try:
+        words = (entry / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return (
+        f"SLURMD_NODENAME={node}".encode() in words and f"SLURM_CONF={slurm.conf}".encode() in words
+    )
+
+
+def restore(slurm: Cluster, name: str) -> None:
+    slurm.start(name)
+    slurm.run("scontrol", "update", f"nodename={name}", "state=resume", check=False)
+    until(lambda: slurm.idle_nodes() == 2, "both nodes")
+
+
+def test_each_fault_has_its_reason_and_the_next_run_goes_on(
+    slurm: Cluster, project: SlurmProject, reap: list[subprocess.Popen[str]]
+) -> None:
+    project.write("faulty.sh", CODE, mode=0o755)
+    place = "--no-requeue --nodelist={{ 'n2' if x == 'node' else 'n1' }}"
+    project.ensemble(
+        params={"x": ["good", "memory", "time", "cancel", "node"]},
+        outputs=[],
+        run_settings={"exe": "./faulty.sh", "exe_args": ["{{ x }}"]},
+        resources={"mem_mb": 800, "runtime": 5, "slurm_extra": place},
+    )
+    project.ensemble("nowhere", params={"x": [1]}, resources={"queue": "no-such"})
+    process = project.start()
+    reap.append(process)
+    jobs = {x: project.folder / f"{x}.job" for x in ("memory", "time", "cancel", "node")}
+    until(lambda: all(path.exists() for path in jobs.values()), "the members to start")
+    slurm.run("scontrol", "update", f"jobid={jobs['time'].read_text().strip()}", "EndTime=now+5")
+    slurm.run("scancel", jobs["cancel"].read_text().strip())
+    fail_node(slurm, "n2")
+    told, _ = process.communicate(timeout=200)
+
+    assert process.returncode == 1
+    found = outcome(project)
+    assert found["good"] == ("completed", "")
+    assert found["memory"][0] in ("killed", "failed")
+    assert found["time"] == ("cancelled", "stopped by SIGTERM (Slurm: TimeLimit)")
+    assert found["cancel"][0] == "cancelled"
+    assert found["node"][0] == "killed"
+    assert outcome(project, "nowhere")["1"][0] == "missing"
+    assert "invalid partition" in told.lower()
+    assert "NODE_FAIL" in told
+
+    restore(slurm, "n2")
+    (project.folder / "healed").touch()
+    del project.config["ensembles"]["nowhere"]["resources"]
+    project.finish()
+    again = {x: project.ran()[project.member(x=x).name] for x in found}
+    assert again == {"good": 1, "memory": 2, "time": 2, "cancel": 2, "node": 2}
+
+
+def test_a_full_queue_leaves_members_for_the_next_run(
+    slurm: Cluster, project: SlurmProject
+) -> None:
+    waiting(project, count=3)
+    (project.folder / "go").touch()
+    slurm.configure(
+        "JobSubmitPlugins=throttle\nSchedulerParameters=jobs_per_user_per_hour=1"
+    )  # or none
+    try:
+        full = project.run()
+    finally:
+        slurm.configure()
+    assert full.returncode == 1
+    assert "Reached jobs per hour limit" in full.stdout + full.stderr
+    assert "missing" in {status for status, _ in outcome(project).values()}
+    project.finish()
+    assert set(project.ran().values()) == {1}
+
+
+def test_ctrl_c_cancels_the_jobs_and_a_kill_leaves_them_to_be_found(
+    slurm: Cluster, project: SlurmProject, reap: list[subprocess.Popen[str]]
+) -> None:
+    waiting(project)
+    stopped = project.start()
+    reap.append(stopped)
+    until(lambda: len(project.ran()) == 2, "the members to start")
+    stopped.send_signal(signal.SIGINT)
+    stopped.communicate(timeout=100)
+    until(lambda: not slurm.jobs(), "an empty queue")
+    assert stopped.returncode
+    assert {status for status, _ in outcome(project).values()} <= {"cancelled", "running"}
+    assert "2 cancelled" in project.run("status", profile="local").stdout
+
+    killed = project.start()
+    reap.append(killed)
+    until(lambda: sum(project.ran().values()) == 4, "the members to start")
+    killed.kill()
+    killed.wait()
+    assert len(slurm.jobs()) == 2
+    project.run("--unlock")
+    again = project.start()
+    reap.append(again)
+    until(lambda: len(slurm.jobs()) == 4, "the jobs to be submitted again")
+    (project.folder / "go").touch()
+    told, _ = again.communicate(timeout=100)
+    assert again.returncode == 0, told
+    assert set(project.ran().values()) == {2}

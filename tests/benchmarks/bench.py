@@ -1,0 +1,151 @@
+"""Measure what a member costs: ensemake beside other tools, then every step at growing sizes."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import measure
+import project
+import report
+import steps
+from contestants import CONTESTANTS, Contestant
+from measure import CommandError, Sample
+from targets import targets
+
+REPORT = Path(__file__).parent / "report"
+Records = dict[str, dict[int, list[Sample]]]
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--sizes", type=_sizes, default="100,1000,10000", help="members of the contest")
+    add("--step-sizes", type=_sizes, default="1000,10000,100000", help="members of the steps")
+    add("--repeats", type=int, default=3, help="runs of each; one if that takes a minute")
+    add("--only", default="", help="contestants whose name has one of these words, as a,b")
+    add("--no-steps", action="store_true", help="only the contest")
+    add("--no-contest", action="store_true", help="only the steps")
+    add("--list", action="store_true", help="name the contestants and the steps")
+    add("--folder", type=Path, help="where to run; a temporary folder if not given")
+    add("--report", type=Path, default=REPORT, help="folder of the tables and the picture")
+    return parser.parse_args()
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(word) for word in text.split(",") if word]
+
+
+class Bench:
+    """One benchmark: its records, and a line for each run while it goes on."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options, self.folder = options, folder
+        self.runs: Records = {}
+        self.steps: Records = {}
+        self.notes: list[str] = []
+        options.report.mkdir(parents=True, exist_ok=True)
+        self.record = (options.report / "runs.jsonl").open("w", encoding="utf-8")
+
+    def contest(self) -> None:
+        """Let all contestants run the same members."""
+        for contestant in self._chosen():
+            missing = contestant.absent()
+            if missing:
+                self._note(f"{contestant.name}: skipped, {missing}")
+                continue
+            for members in [1] if contestant.at_most == 1 else self.options.sizes:
+                if members <= contestant.at_most and not self._repeat(contestant, members):
+                    break
+
+    def _chosen(self) -> Iterator[Contestant]:
+        words = [word.lower() for word in self.options.only.split(",") if word]
+        for contestant in CONTESTANTS:
+            if not words or any(word in contestant.name.lower() for word in words):
+                yield contestant
+
+    def _repeat(self, contestant: Contestant, members: int) -> bool:
+        folder, spent = _emptied(self.folder / "contest"), 0.0
+        for _ in range(self.options.repeats):
+            try:
+                contestant.prepare(folder, members)
+                command = contestant.command(members)
+                sample = measure.run(command, folder, project.environment())
+            except CommandError as error:
+                self._note(f"{contestant.name}, {members} members: {error}")
+                return False
+            self._keep(self.runs, contestant.name, members, sample)
+            spent += sample.wall_s
+            if spent > measure.ENOUGH_S:
+                break
+        return True
+
+    def measure_steps(self) -> None:
+        """Measure all steps at all sizes; 1 as well, to compare a cluster job's start."""
+        for members in [1, *self.options.step_sizes]:
+            spent = 0.0
+            for _ in range(self.options.repeats):
+                spent += self._steps_once(members)
+                if spent > measure.ENOUGH_S:
+                    break
+
+    def _steps_once(self, members: int) -> float:
+        folder, spent = _emptied(self.folder / "steps"), 0.0
+        for name, sample in steps.run_all(folder, members):
+            self._keep(self.steps, name, members, sample)
+            spent += sample.wall_s
+        return spent
+
+    def _keep(self, records: Records, name: str, members: int, sample: Sample) -> None:
+        records.setdefault(name, {}).setdefault(members, []).append(sample)
+        print(steps.as_json(name, members, sample), file=self.record, flush=True)
+        print(
+            f"{name:52} {members:>7,} {sample.wall_s:8.2f} s wall {sample.cpu_s:8.2f} s CPU "
+            f"{sample.peak_mb:6.0f} MB",
+            flush=True,
+        )
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        print(text, flush=True)
+
+    def write(self, draw: Sample | None) -> None:
+        """Write tables and picture."""
+        found = list(targets(self.runs, self.steps, draw))
+        text = report.markdown(self.runs, self.steps, found, self.notes)
+        (self.options.report / "results.md").write_text(text, encoding="utf-8")
+        if self.runs:
+            report.plot(self.runs, self.options.report / "contest.svg")
+        failed = [target.name for target in found if not target.holds]
+        print(f"\n{self.options.report / 'results.md'}: {len(found)} targets, {len(failed)} missed")
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def main() -> int:
+    """Measure what was asked for and write the report."""
+    options = arguments()
+    if options.list:
+        named = [step.name for step in steps.STEPS if step.name]
+        print(*(contestant.name for contestant in CONTESTANTS), "", *named, sep="\n")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="ensemake-bench-", dir=options.folder) as folder:
+        bench, draw = Bench(options, Path(folder)), None
+        if not options.no_contest:
+            bench.contest()
+        if not options.no_steps:
+            bench.measure_steps()
+            draw = steps.draw(_emptied(Path(folder) / "draw"))
+        bench.write(draw)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The work that is measured: members that do nothing but leave one small file with their number."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
+PROFILE = REPOSITORY / "profiles" / "local"
+CONFIG = """\
+experiment: bench
+ensembles:
+  sweep:
+    params: {{x: {{range: [0, {members}]}}}}
+    run_settings: {{exe: "true"}}
+    files: {{to_configure: [member.cfg]}}
+"""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of every measured command: this Python's tools first."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    kept = {k: v for k, v in os.environ.items() if k not in ("SNAKEMAKE_PROFILE", "PYTHONPATH")}
+    return {**kept, "PATH": path, "MPLBACKEND": "Agg"}
+
+
+def write(folder: Path, members: int, batch: int | None = None) -> None:
+    """Write a user's project: one config, one tagged file."""
+    (folder / "config").mkdir(parents=True, exist_ok=True)
+    text = CONFIG.format(members=members)
+    if batch is not None:
+        text += f"    batch_settings: {{size: {batch}}}\n" if batch else "    batch_settings: {}\n"
+    (folder / "config" / "config.yaml").write_text(text)
+    (folder / "member.cfg").write_text("number = ;x;\nrest = unchanged\n")
+
+
+def clean(folder: Path) -> None:
+    """Forget all earlier runs."""
+    for name in ("results", ".snakemake", "sweep"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def snakemake(*words: str) -> list[str]:
+    """Return the command that runs ensemake's workflow as a user does."""
+    where = ["--snakefile", str(SNAKEFILE), "--profile", str(PROFILE)]
+    return [sys.executable, "-m", "snakemake", *words, *where]
+
+
+def scheduler_words() -> list[str]:
+    """Return the local profile's scheduler settings as command line options."""
+    import yaml  # not at the top: what measures stays small
+
+    profile = yaml.safe_load((PROFILE / "config.yaml").read_text())
+    names = ("scheduler", "scheduler-subsample", "max-jobs-per-timespan")
+    return [word for name in names if name in profile for word in (f"--{name}", str(profile[name]))]
+
+
+def member_folders(folder: Path) -> Sequence[Path]:
+    """Return the members' directories."""
+    return sorted(path.parent for path in folder.glob("results/bench/sweep/*/run.sh"))

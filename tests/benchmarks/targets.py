@@ -1,0 +1,104 @@
+"""What is promised of speed, and whether the figures keep it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from measure import Sample, exponent, typical
+
+Records = Mapping[str, Mapping[int, Sequence[Sample]]]
+Costs = dict[tuple[str, int], Sample]
+
+SINGLE, BATCHES = "ensemake, one job per member", "ensemake, batches"
+ONE_JOB = "ensemake, a single model"
+PLAIN = "Snakemake with Paramspace, same scheduler settings"
+SMARTSIM, XARGS = "SmartSim 0.8.0", "xargs -P2 bash run.sh"
+JOB = "a cluster job of one member"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A promise and the figure beside it."""
+
+    name: str
+    wanted: str
+    measured: str
+    holds: bool
+
+
+def targets(runs: Records, steps: Records, draw: Sample | None) -> Iterator[Target]:
+    """Yield all targets for which there are figures."""
+    of_runs, of_steps = _costs(runs), _costs(steps)
+    yield from _contest(of_runs)
+    yield from _at_most(of_steps)
+    yield from _job_start(of_steps)
+    yield from _growth(runs, steps)
+    if draw:
+        yield _under("drawing 1000 of 10^12", draw.wall_s, 0.1)
+
+
+def _costs(records: Records) -> Costs:
+    return {
+        (name, n): typical(samples)
+        for name, by_size in records.items()
+        for n, samples in by_size.items()
+    }
+
+
+def _under(name: str, seconds: float, limit: float) -> Target:
+    return Target(name, f"< {limit:g} s", f"{seconds:.2f} s", seconds < limit)
+
+
+def _contest(costs: Costs) -> Iterator[Target]:
+    wall = {key: sample.wall_s for key, sample in costs.items()}
+    batch, single = wall.get((BATCHES, 1000)), wall.get((SINGLE, 1000))
+    floor, start = wall.get((XARGS, 1000)), wall.get((ONE_JOB, 1))
+    plain, smart = wall.get((PLAIN, 1000)), wall.get((SMARTSIM, 1000))
+    if batch and floor and start:
+        allowed = 1.5 * floor + start
+        name = "1000 in batches: 1.5 x xargs + Snakemake's start"
+        yield Target(name, f"<= {allowed:.1f} s", f"{batch:.1f} s", batch <= allowed)
+    if batch and smart:
+        yield _faster("1000 in batches, times faster than SmartSim", smart / batch, 30)
+    if single and smart:
+        yield _faster("1000 in one job each, times faster than SmartSim", smart / single, 8)
+    if single and plain:
+        name = "1000 in one job each, not slower than plain Snakemake"
+        yield Target(name, f"<= {plain:.1f} s", f"{single:.1f} s", single <= plain)
+
+
+def _faster(name: str, ratio: float, wanted: float) -> Target:
+    return Target(name, f">= {wanted:g}", f"{ratio:.1f}", ratio >= wanted)
+
+
+def _at_most(costs: Costs) -> Iterator[Target]:
+    limits = {
+        ("dry run, one job per member", 10_000): 25.0,
+        ("dry run, batches of 500", 100_000): 30.0,
+        ("nothing to do", 10_000): 25.0,
+        ("nothing to do", 100_000): 30.0,
+        ("generate (one tagged file)", 10_000): 15.0,
+    }
+    for (name, n), limit in limits.items():
+        if (name, n) in costs:
+            yield _under(f"{name}, {n:,} members", costs[name, n].wall_s, limit)
+    large = costs.get(("dry run, batches of 500", 100_000))
+    if large:
+        name = "dry run, batches of 500, 100,000 members: memory"
+        yield Target(name, "< 1500 MB", f"{large.peak_mb:.0f} MB", large.peak_mb < 1500)
+
+
+def _job_start(costs: Costs) -> Iterator[Target]:
+    if (JOB, 1) in costs and (JOB, 10_000) in costs:
+        later = costs[JOB, 10_000].wall_s - costs[JOB, 1].wall_s
+        name = "a job of 10,000 members starts later than one of 1 by"
+        yield Target(name, "<= 0.5 s", f"{later:.2f} s", later <= 0.5)
+
+
+def _growth(runs: Records, steps: Records) -> Iterator[Target]:
+    own = {name: by_size for name, by_size in runs.items() if name in (SINGLE, BATCHES)}
+    for name, by_size in {**own, **steps}.items():
+        if 1000 in by_size and 10_000 in by_size:
+            power = exponent([1000, 10_000], [typical(by_size[n]).wall_s for n in (1000, 10_000)])
+            if power is not None:
+                name = f"{name}: growth from 1k to 10k"
+                yield Target(name, "<= n^1.1", f"n^{power:.2f}", power <= 1.1)

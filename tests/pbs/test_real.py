@@ -6,25 +6,13 @@ Needs a home directory that the nodes share, and a default queue that accepts sm
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from harness import PbsProject, Project, wait_for
-
-
-def server_answers() -> bool:
-    """Tell whether there is a PBS here, and not just its commands."""
-    if not (os.environ.get("PBS_CONF_FILE") or shutil.which("qstat")):
-        return False
-    try:
-        return subprocess.run(["qstat", "-B"], capture_output=True, timeout=10).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+from real import in_queue, server_answers, shared_folder
 
 
 pytestmark = [
@@ -45,28 +33,14 @@ rule member:
 @pytest.fixture
 def project() -> Iterator[Project]:
     """A project in a folder that the nodes see."""
-    with tempfile.TemporaryDirectory(dir=Path.home(), prefix="pbs-test-") as folder:
-        project = Project(Path(folder) / "a project")
+    with shared_folder() as folder:
+        project = Project(folder / "a project")
         project.folder.mkdir()
         yield project
-        left = in_queue(project)
-        if left:
-            subprocess.run(["qdel", *left])
 
 
 def write(project: Project, n: int, command: str) -> None:
     project.write(SNAKEFILE.format(n=n, command=command))
-
-
-def in_queue(project: Project) -> list[str]:
-    """Return the ids of this project's unfinished jobs."""
-    ids = subprocess.run(["qselect"], capture_output=True, text=True).stdout.split()
-    listed = subprocess.run(
-        ["qstat", "-E", "-f", "-F", "dsv", *ids], capture_output=True, text=True
-    )
-    lines = listed.stdout.splitlines() if ids else []
-    mine = [line for line in lines if str(project.folder) in line]
-    return [line.split("|")[0].removeprefix("Job Id: ") for line in mine]
 
 
 @pytest.mark.parametrize("option", ["--pbs-array-jobs", "--pbs-full-jobs", "--verbose"])
@@ -77,7 +51,7 @@ def test_members_run_and_one_fails(project, option):
     ids = {path.read_text().strip() for path in (project.folder / "out").iterdir()}
     assert len(ids) == 3
     assert project.reasons() == ["exit code 1" if "full" in option else "exit code 7"]
-    assert in_queue(project) == []
+    assert in_queue(project.folder) == []
 
 
 def test_walltime(project):
@@ -94,14 +68,14 @@ def test_what_can_never_run_is_told_and_removed(project, option):
     done = project.run(option, "--set-resources", "member:mem_mb=900000000")
     assert done.returncode == 1
     assert ["Can Never Run" in reason for reason in project.reasons()] == [True, True]
-    wait_for(lambda: not in_queue(project))
+    wait_for(lambda: not in_queue(project.folder))
 
 
 def test_qdel_by_hand(project):
     write(project, 1, "touch up; trap 'exit 0' TERM; while :; do sleep 0.2; done")
     process = project.start()
     wait_for((project.folder / "up").exists)
-    subprocess.run(["qdel", *in_queue(project)], check=True)
+    subprocess.run(["qdel", *in_queue(project.folder)], check=True)
     process.communicate(timeout=60)
     assert process.returncode == 1
     assert "killed by qdel" in project.reasons()[0]
@@ -114,7 +88,7 @@ def test_ctrl_c(project, option):
     wait_for(lambda: len(list(project.folder.glob("up*"))) == 3)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
-    wait_for(lambda: not in_queue(project))
+    wait_for(lambda: not in_queue(project.folder))
 
 
 @pytest.mark.parametrize("option", ["--pbs-array-jobs", "--verbose"])

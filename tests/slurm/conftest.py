@@ -27,7 +27,8 @@ def slurm() -> Iterator[Cluster]:
 
 @pytest.fixture
 def project(slurm: Cluster, tmp_path: Path) -> SlurmProject:
-    """A project that is run on the cluster."""
+    """A project that is run on the cluster; what a failed test left there is put right."""
+    slurm.settle()
     return SlurmProject(tmp_path / "project", environ=slurm.environ)
 
 

@@ -197,10 +197,20 @@ class Cluster:
         """How many nodes are up with nothing to do."""
         return self.run("sinfo", "-hN", "-p", "main", "-o", "%t", check=False).split().count("idle")
 
+    def forget(self) -> None:
+        """Take the stopped controller's memory of all jobs."""
+        shutil.rmtree(self.folder / "state")
+        (self.folder / "state").mkdir()
+
     def settle(self) -> None:
-        """Cancel what is left and wait for idle nodes, so that the next test finds room."""
+        """Cancel what is left, mend what is down and wait for idle nodes: room for a test."""
+        for name in ("slurmctld", *NODES):
+            if name not in self._daemons:
+                self.start(name)
         for jobid in self.jobs():
             self.run("scancel", jobid, check=False)
+        for name in NODES:
+            self.run("scontrol", "update", f"nodename={name}", "state=resume", check=False)
         until(lambda: self.idle_nodes() == len(NODES), "idle nodes")
 
     def _prepare(self) -> None:

@@ -10,8 +10,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.conftest import Project
 
-# The profile's patience is for real clusters; the plugin adds 10 s for each look in vain.
+# The profile's patience is for real clusters.
 QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "15")
+IMPATIENT = str(Path(__file__).with_name("impatient.py"))
 
 
 @dataclass
@@ -26,8 +27,10 @@ class SlurmProject(Project):
         return {**self.environ, "RAN_LOG": str(self.folder / "ran.log"), "PATH": path}
 
     def command(self, *arguments: str, profile: str = "slurm") -> list[str]:
-        quick = QUICK if profile == "slurm" else ()
-        return super().command(*quick, *arguments, profile=profile)
+        if profile != "slurm":
+            return super().command(*arguments, profile=profile)
+        python, _, _, *rest = super().command(*QUICK, *arguments, profile=profile)
+        return [python, IMPATIENT, *rest]
 
     def finish(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run, and expect that all members are complete in the end."""

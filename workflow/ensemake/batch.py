@@ -5,6 +5,7 @@ that the workflow wrote (`ensemake.plan`); members need what their resources say
 What happens is appended to PLAN.record.jsonl, a line each, so that it survives whatever ends us.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -30,6 +31,7 @@ from ensemake.state import is_complete
 QUIET_S = 30.0  # a line of progress after this time at the latest
 NAMED = 10  # how many failed members the last lines name
 STATUSES = ("skipped", "completed", "failed", "cancelled", "killed", "lost")
+NODE_FILE = ".nodes"
 GRACE_S = 60.0  # how long agents that were told to end may take
 
 
@@ -146,6 +148,8 @@ class Leader:
     def _start(self, number: int, member: Planned, slot: Slot) -> None:
         self._running[number] = slot, time.monotonic()
         variables = slot_environ(slot, self._needs, os.environ)
+        if self._needs.tasks > 1 and "PBS_NODEFILE" in os.environ:
+            variables["ENSEMAKE_NODEFILE"] = str(write_node_file(slot, Path(member.directory)))
         task = Task(number, member.directory, member.digest, variables, slot.gpus)
         agent = self._agents.get(slot.nodes[0]) if len(slot.nodes) == 1 else None
         (agent or self._processes).start(task)
@@ -253,6 +257,20 @@ def slot_environ(slot: Slot, needs: Needs, environ: Mapping[str, str]) -> dict[s
     if needs.gpu:
         variables["SLURM_GPUS_PER_NODE"] = ceil(needs.gpu / width)
     return {name: str(value) for name, value in variables.items()}
+
+
+def write_node_file(slot: Slot, directory: Path) -> Path:
+    """Write a slot's part of PBS's node file; that itself stays, PBS's own tools count its lines.
+
+    Returns
+    -------
+    Path
+        Absolute; in the member's directory, which all nodes see.
+    """
+    path = directory.absolute() / NODE_FILE
+    with contextlib.suppress(OSError):  # without the directory the member fails by itself
+        path.write_text("".join(f"{node}\n" * slot.tasks_per_node for node in slot.nodes))
+    return path
 
 
 def needs_of(plan: Plan) -> Needs:

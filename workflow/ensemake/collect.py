@@ -83,7 +83,7 @@ def _identity(index: int, member: Planned) -> dict[str, Any]:
 def _result(work: Work, index: int, outcome: Outcome, faults: list[str]) -> dict[str, Any]:
     member = outcome.member
     row = _identity(index, member) | {"status": outcome.state} | _told(outcome.status)
-    if outcome.state == "killed":
+    if outcome.state == "killed" and outcome.status is None:
         row["reason"] = MEANING["killed"]
     if outcome.state == "completed" and work.settings.metrics:
         directory = work.base / member.directory

@@ -10,10 +10,14 @@ from shlex import quote
 
 from ensemake.config import Program, RunSettings
 
+MPI = ("mpirun", "mpiexec", "orterun")
 STEPS = "ENSEMAKE_STEPS"  # set where run.sh itself runs beside the nodes, not on them
 # The nodes that a batch set aside for this member; and if run.sh is in a step that holds the job's
 # CPUs already, as the Slurm plugin starts it, the launcher's step waits for ever unless it shares.
 PLACE = '${ENSEMAKE_NODELIST:+"--nodelist=$ENSEMAKE_NODELIST"} ${SLURM_STEP_ID:+--overlap}'
+# Open MPI reads PBS's node file only if it was built for PBS, and it lists the whole job.
+HOSTS = '${PBS_NODEFILE:+-machinefile "${ENSEMAKE_NODEFILE:-$PBS_NODEFILE}"}'
+HOST_OPTIONS = {"machinefile", "hostfile", "hosts", "host", "f", "H"}
 Needs = Mapping[str, int]  # nodes, tasks, cpus_per_task of one member
 
 NO_LAUNCHER = "echo 'ensemake: {tasks} tasks want srun, mpirun or mpiexec; none is here' >&2"
@@ -100,7 +104,13 @@ def _choice(lines: Callable[[str], str], needs: Needs) -> list[str]:
 
 def _array(launcher: str, settings: RunSettings, needs: Needs) -> str:
     words = [launcher, *_size(launcher, needs), *option_words(launcher, settings.run_args)]
-    return f"launch=({' '.join([*map(quote, words), *_place(launcher)])})"
+    hosts = [HOSTS] if _wants_hosts(launcher, settings) else []
+    return f"launch=({' '.join([*map(quote, words), *hosts, *_place(launcher)])})"
+
+
+def _wants_hosts(launcher: str, settings: RunSettings) -> bool:
+    given = {name.lstrip("-") for name in settings.run_args}
+    return launcher.endswith(MPI) and not given & HOST_OPTIONS
 
 
 def _place(launcher: str) -> list[str]:
@@ -122,7 +132,7 @@ def _size(launcher: str, needs: Needs) -> list[str]:
             per_node = ceil(tasks / needs["nodes"])
             words += [f"--nodes={needs['nodes']}", f"--ntasks-per-node={per_node}"]
         return words
-    if launcher.endswith(("mpirun", "mpiexec", "orterun", "aprun")):
+    if launcher.endswith((*MPI, "aprun")):
         return ["-n", str(tasks)]
     return []
 

@@ -37,7 +37,7 @@ class Status:
     """The content of status.json."""
 
     status: str
-    exit_code: int
+    exit_code: int | None  # None if nobody saw it
     digest: str
     host: str = ""
     started: str = ""
@@ -89,7 +89,7 @@ def has_outputs(directory: Path, outputs: Sequence[str]) -> bool:
 
 
 def _known(status: str) -> State:
-    return status if status in ("completed", "cancelled") else "failed"  # type: ignore[return-value]
+    return status if status in ("completed", "cancelled", "killed") else "failed"  # type: ignore[return-value]
 
 
 def _without_status(directory: Path) -> State:

@@ -33,8 +33,11 @@ from ensemake.layout import Layout, config_copy, layout, root
 from ensemake.lock import free_dead_lock
 from ensemake.page import page_path
 from ensemake.paths import share
+from ensemake.patience import be_patient
 from ensemake.plan import Plan, Planned, Work
 from ensemake.progress import EXPECTED
+from ensemake.provenance import VARIABLE
+from ensemake.reasons import cluster_reason, explain
 from ensemake.submit import batch_resources, member_resources
 from ensemake.validate import check, rule_name, shape
 from ensemake.yamlfile import Document
@@ -360,6 +363,13 @@ class Entity:
         name = getattr(wildcards, "member", None)
         return name or next(iter(self._planned), "")
 
+    def directories(self, job: Any) -> list[Path]:
+        """Directories of the members that a job of ours runs, none for other jobs."""
+        wildcards = job.wildcards
+        if job.rule.name == f"batch_{self.rule}":
+            return [Path(member.directory) for member in self.chunks[wildcards.chunk].members]
+        return [self.layout.member(self._member(wildcards))] if job.rule.name == self.rule else []
+
     # ---- resources ----
 
     @property
@@ -432,9 +442,11 @@ def _stems(folder: Path, suffix: str) -> set[str]:
 
 
 def begin(experiment: Experiment) -> None:
-    """Leave a record of a run that runs members."""
+    """Leave a record of a run that runs members, and mend what we need of the executor."""
     if experiment.workflow.local_exec:
         _start_at_once(experiment.workflow)
+    else:
+        _follow_jobs(experiment)
     pending = {e.name: len(e.pending) for e in experiment.entities if e.asked and e.pending}
     if pending:
         provenance.begin(experiment.config, pending)
@@ -449,6 +461,23 @@ def _start_at_once(workflow: Any) -> None:
     scheduler.job_rate_limiter = None
     if getattr(scheduler, "subsample", None):
         scheduler.subsample = max(scheduler.subsample, workflow.cores)
+
+
+def _follow_jobs(experiment: Experiment) -> None:
+    """Have members told why the cluster ended their jobs, and Slurm's waited for if it is away."""
+    executor = experiment.workflow.scheduler._executor
+    report = executor.report_job_error
+
+    def explained(info: Any, msg: str | None = None, **more: Any) -> None:
+        reason = cluster_reason(msg or "", filter(None, more.get("aux_logs") or ()))
+        if reason and not info.job.is_group():
+            for entity in experiment.entities:
+                explain(entity.directories(info.job), reason, os.environ.get(VARIABLE, ""))
+        report(info, msg=msg, **more)
+
+    executor.report_job_error = explained
+    if type(executor).__module__ == "snakemake_executor_plugin_slurm":
+        be_patient(executor)
 
 
 def summary(experiment: Experiment, succeeded: bool) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import select
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -33,14 +34,23 @@ KEPT = re.compile(
 
 
 class Agent:
-    """The leader's end of an agent."""
+    """The leader's end of an agent.
 
-    def __init__(self, node: Node, environ: Mapping[str, str]) -> None:
-        self.node = node.name
+    Parameters
+    ----------
+    node, environ
+        Where, and the environment of the job.
+    log
+        Where an agent under PBS, and the members there, write to. Their ``ssh`` may be gone before
+        them, and who then says a word through it is killed before a status is written.
+    """
+
+    def __init__(self, node: Node, environ: Mapping[str, str], log: Path) -> None:
+        self.node, self.log = node.name, log
         self.ready = False
         # In a process group of its own: Ctrl-C is for the leader, who tells the agents.
         self.process = subprocess.Popen(
-            command(node, environ),
+            command(node, environ, log),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,
@@ -62,6 +72,20 @@ class Agent:
         """Have all members there ended, and the agent with them."""
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
+
+    def dismiss(self, patience: float) -> None:
+        """Wait for the end of an agent that was told to stop, at most so many seconds."""
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        if not self.last_words():
+            self.log.unlink(missing_ok=True)
+
+    def last_words(self) -> str:
+        """Return where the agent or members there left a message, if they did."""
+        spoke = self.log.exists() and self.log.stat().st_size
+        return f", see {self.log}" if spoke else ""
 
     def ended(self) -> list[End] | None:
         """Return the members that ended there, ``None`` if the agent is gone."""
@@ -93,15 +117,17 @@ class Lines:
         return lines if data else None
 
 
-def command(node: Node, environ: Mapping[str, str]) -> list[str]:
+def command(node: Node, environ: Mapping[str, str], log: Path) -> list[str]:
     """Return the command that starts an agent on a node of the Slurm or PBS job."""
     agent = [sys.executable, "-c", START]
     if "SLURM_JOB_ID" in environ:
         return [*_srun(node), *agent]
-    job = shlex.join(["-j", environ.get("PBS_JOBID", ""), *agent])
-    # pbs_attach puts the agent under the care of PBS: counted, and ended with the job.
-    attach = f"command -v pbs_attach >/dev/null && exec pbs_attach {job}"
-    there = f"cd {shlex.quote(os.getcwd())}; {attach}; exec {shlex.join(agent)}"
+    lines = [f"cd {shlex.quote(os.getcwd())}", f"exec 2>>{shlex.quote(str(log))}"]
+    attach = shutil.which("pbs_attach", path=environ.get("PATH"))
+    if attach:  # puts the agent under the care of PBS: counted, and ended with the job
+        job = shlex.join([attach, "-j", environ.get("PBS_JOBID", ""), *agent])
+        lines += [f"test -x {shlex.quote(attach)} && exec {job}"]
+    there = shlex.join(["/bin/sh", "-c", "; ".join([*lines, f"exec {shlex.join(agent)}"])])
     return ["ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=30", node.name, there]
 
 
@@ -135,8 +161,14 @@ def serve() -> int:
             sources.remove(orders.descriptor)
             processes.stop()
         for end in processes.ended():
-            print(json.dumps(asdict(end)), flush=True)
+            _tell(end)
     return 0
+
+
+def _tell(end: End) -> None:
+    """Without a leader members still have to end, and to be waited for."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), json.dumps(asdict(end)).encode() + b"\n")
 
 
 def _obey(lines: list[bytes] | None, processes: Processes) -> bool:

@@ -10,7 +10,6 @@ import json
 import os
 import selectors
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter, deque
@@ -137,7 +136,8 @@ class Leader:
             else:
                 self._waiting.setdefault(slot.nodes[0], []).append(slot)
         for name in self._waiting:
-            agent = self._agents[name] = Agent(nodes[name], os.environ)
+            log = self._record.path.with_suffix(f".{name}.log")
+            agent = self._agents[name] = Agent(nodes[name], os.environ, log)
             self._processes.others.add(agent.process.pid)
             self._selector.register(agent, selectors.EVENT_READ, agent)
 
@@ -175,7 +175,7 @@ class Leader:
         self._waiting.pop(agent.node, None)
         del self._agents[agent.node]
         if not self._stopped:
-            say(f"the agent of node {agent.node} has ended")
+            say(f"the agent of node {agent.node} has ended{agent.last_words()}")
             self._record.write("lost", node=agent.node)
         for number in [n for n, (slot, _) in self._running.items() if slot.nodes == (agent.node,)]:
             self._end(End(number, None, "lost"))
@@ -211,10 +211,7 @@ class Leader:
         for agent in self._agents.values():
             agent.stop()
         for agent in self._agents.values():
-            try:
-                agent.process.wait(GRACE_S)
-            except subprocess.TimeoutExpired:
-                agent.process.kill()
+            agent.dismiss(GRACE_S)
 
     def _report(self, seconds: float) -> None:
         counts = {status: self._counts[status] for status in STATUSES}

@@ -14,7 +14,6 @@ import pytest
 from harness import PbsProject, Project, wait_for
 from real import in_queue, server_answers, shared_folder
 
-
 pytestmark = [
     pytest.mark.pbs,
     pytest.mark.skipif(not server_answers(), reason="no PBS server answers"),

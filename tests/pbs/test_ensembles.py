@@ -159,3 +159,39 @@ def test_members_of_a_killed_run_are_taken_over_whatever_ended_meanwhile(
     assert second.returncode == 0, out
     assert out.count("Taking over PBS job") == 2
     assert set(project.ran().values()) == {1}
+
+
+def test_batches_of_a_killed_run_are_taken_over_though_they_got_further(
+    fake: Fake, project: PbsProject
+) -> None:
+    """Plans are named by their content; one that may be under way keeps its name."""
+    project.write("code.py", SLOW, mode=0o755)
+    project.write("ran.log.0", "")
+    project.ensemble(params={"x": list(range(7))}, batch_settings={"size": 3})
+    process = project.start()
+    wait_for(lambda: len(project.ran()) == 4, process)  # the first batch is at its second member
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    preview = project.run("--dry-run")
+    assert preview.returncode == 0, preview.stdout + preview.stderr
+    second = project.start()
+    wait_for(lambda: len(fake.calls("qselect")) == 1, second)
+    calls = len(fake.calls("qstat"))
+    wait_for(lambda: len(fake.calls("qstat")) >= calls + 2, second)
+    project.write("ran.log.go", "")
+    out, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, out
+    assert out.count("Taking over PBS job") == 3
+    assert len(fake.calls("qsub")) == 3
+    assert len(project.ran()) == 7
+    assert set(project.ran().values()) == {1}
+    assert set(project.statuses()) == {"completed"}
+    assert [event["skipped"] for event in project.events("start")] == [0, 0, 0]
+
+
+def test_members_know_their_run(fake: Fake, project: PbsProject) -> None:
+    project.ensemble()
+    assert project.run().returncode == 0
+    (run,) = {row["run"] for row in project.table()}
+    assert run
+    assert not list(project.folder.glob(".snakemake/pbs_logs/environment.*"))

@@ -7,7 +7,7 @@ changed one cannot be mistaken for it.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,8 +132,35 @@ class Work:
             if not is_complete(self.base / member.directory, member.digest, outputs)
         ]
 
-    def chunks(self, members: Sequence[Planned], forced: int = 0) -> Iterator[tuple[str, Plan]]:
-        """Split members into plans, each with its id."""
+    def chunks(
+        self, members: Sequence[Planned], forced: int = 0, left: Iterable[str] = ()
+    ) -> Iterator[tuple[str, Plan]]:
+        """Split members into plans, each with its id.
+
+        Parameters
+        ----------
+        left
+            Ids of saved plans that may be under way. Where one has pending members and would be
+            written the same today, it stays one plan, so that its job is known again; what is
+            complete in it is skipped there.
+        """
+        names = {member.name for member in members}
+        for chunk in left:
+            plan = self._saved(chunk)
+            if plan and not names.isdisjoint(member.name for member in plan.members):
+                yield chunk, plan
+                names.difference_update(member.name for member in plan.members)
+        yield from self._split([member for member in members if member.name in names], forced)
+
+    def _saved(self, chunk: str) -> Plan | None:
+        """Return a saved plan if its members and settings are still the same."""
+        saved = json.loads((self.base / self.layout.plan(chunk)).read_text(encoding="utf-8"))
+        names = {member["name"] for member in saved["members"]}
+        members = [member for member in self.planned if member.name in names]
+        plan = Plan(self.entity, self.settings, members, saved["forced"])
+        return plan if plan_id(plan) == chunk else None
+
+    def _split(self, members: Sequence[Planned], forced: int) -> Iterator[tuple[str, Plan]]:
         size = CHUNK
         if self.settings.batch_settings is not None:
             size = self.settings.batch_settings.size or max(1, len(members))

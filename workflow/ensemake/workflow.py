@@ -257,12 +257,19 @@ class Entity:
     def chunks(self) -> dict[str, Plan]:
         """Pending members in plans, which are saved for the scripts."""
         forced = time.time_ns() if self._is_forced else 0
-        chunks = dict(self.work.chunks(self.pending, forced)) if self.pending else {}
+        left = [] if forced or not self.pending else self._left_in_queue()
+        chunks = dict(self.work.chunks(self.pending, forced, left)) if self.pending else {}
         if self.experiment.is_main:
             self._forget_other_chunks(chunks)
         for chunk, plan in chunks.items():
             self._save(chunk, plan)
         return chunks
+
+    def _left_in_queue(self) -> list[str]:
+        """Batches that were submitted to a cluster by a run that never learned their end."""
+        jobs_of = self.experiment.workflow.persistence._get_external_jobids
+        saved = sorted(_stems(self.layout.state, ".plan.json")) if self.is_batched else []
+        return [chunk for chunk in saved if jobs_of([str(self.layout.done(chunk))])]
 
     def _save(self, chunk: str, plan: Plan) -> None:
         path, generated = self.layout.plan(chunk), self.layout.generated(chunk)

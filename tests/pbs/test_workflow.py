@@ -469,12 +469,13 @@ def abandon(project: Project, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize("option", ["--pbs-array-jobs", "--verbose"])
-def test_jobs_of_a_killed_main_process_are_taken_over(fake, project, option):
+def test_jobs_of_a_killed_main_process_are_taken_over(fake, project, monkeypatch, option):
     fake.set(fate={".": "wait"})
     project.write(members(3, "echo ran >> {output}; echo once >> count"))
     process = project.start(option)
     wait_for(lambda: len([j for j in fake.jobs if "[]" not in j]) == 3, process)
     abandon(project, process)
+    monkeypatch.setenv("OTHER", "than in the first run")
     submitted = len(fake.calls("qsub"))
     second = project.start(option, "--rerun-incomplete")
     wait_for(lambda: len(fake.calls("qstat")) >= 2, second)
@@ -484,6 +485,7 @@ def test_jobs_of_a_killed_main_process_are_taken_over(fake, project, option):
     assert out.count("Taking over PBS job") == 3
     assert len(fake.calls("qsub")) == submitted
     assert (project.folder / "count").read_text() == "once\n" * 3
+    assert list(project.logs.glob("environment.*")) == []
 
 
 def test_jobs_that_ended_meanwhile_are_not_run_again(fake, project):

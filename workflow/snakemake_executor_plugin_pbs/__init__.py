@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         self._states: dict[str, object] = {}
         self._told: set[str] = set()
         self._leftovers: dict[str, leftovers.Leftover] | None = None
+        self._environments: set[Path] = set()
         self._stop = threading.Event()
         # Ctrl-C interrupts the main thread, not a qsub whose answer names a job to remove.
         self._submitter = ThreadPoolExecutor(1)
@@ -66,9 +68,15 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         self._folder = self._workdir / self.workflow.executor_settings.logdir
         # PBS does not make it: the output would be lost, or the job held for ever.
         self._folder.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def _environment(self) -> Path:
+        """The environment of jobs: that at the first submission, which `onstart` may have set."""
         text = environment.shell_text({**os.environ, **self.envvars()})
-        self._environment = self._folder / f"environment.{names.digest([text])}"
-        write_private(self._environment, text)
+        path = self._folder / f"environment.{names.digest([text])}"
+        write_private(path, text)
+        self._environments.add(path)
+        return path
 
     # Submission
 
@@ -107,6 +115,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             left = left or leftovers.finished(ticket.paths, map(str, ticket.job.output))
             if left:
                 self.logger.info(f"Taking over PBS job {left.job_id} of an earlier run.")
+                self._environments.update(jobscript.environment_in(ticket.paths.script))
                 self._follow(ticket, left.job_id, left.log)
             return left is not None
         if left:
@@ -318,4 +327,5 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 + " ".join(ids)
             )
         elif not self._live:
-            self._environment.unlink(missing_ok=True)
+            for path in self._environments:
+                path.unlink(missing_ok=True)

@@ -147,6 +147,12 @@ def fingerprint_in(text: str) -> str | None:
     return found[1] if found else None
 
 
+def environment_in(script: Path) -> list[Path]:
+    """Return the environment file of a script; none if the script is gone."""
+    text = script.read_text() if script.exists() else ""
+    return [Path(shlex.split(line)[0]) for line in re.findall(r"^\. (.+)$", text, re.MULTILINE)[:1]]
+
+
 def code_in_marker(text: str, job_id: str) -> int | None:
     """Return the exit code in a marker's `text` if it was `job_id` that wrote it."""
     owner, _, code = text.strip().rpartition(" ")

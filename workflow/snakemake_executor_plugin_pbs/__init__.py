@@ -73,7 +73,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     def _environment(self) -> Path:
         """The environment of jobs: that at the first submission, which `onstart` may have set."""
         text = environment.shell_text({**os.environ, **self.envvars()})
-        path = self._folder / f"environment.{names.digest([text])}"
+        path: Path = self._folder / f"environment.{names.digest([text])}"
         write_private(path, text)
         self._environments.add(path)
         return path

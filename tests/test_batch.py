@@ -273,6 +273,29 @@ def test_members_run_on_the_other_nodes_of_an_allocation(two_nodes: Batch) -> No
     assert two_nodes.record("start")[0]["slots"] == 6
 
 
+def test_mpi_members_are_given_hosts_of_their_own(two_nodes: Batch) -> None:
+    """In files: the job's node file stays, PBS's own launchers count its lines."""
+    code = "cat $ENSEMAKE_NODEFILE >where; cat $PBS_NODEFILE | wc -l >>where; sleep 0.2"
+    two_nodes.write(*[code] * 6, tasks=2)
+    assert two_nodes.run()[0] == 0
+    lines = len(Path(two_nodes.environ["PBS_NODEFILE"]).read_text().split())
+    told = {path.read_text() for path in two_nodes.folder.glob("m*/where")}
+    assert told == {f"{name}\n{name}\n{lines}\n" for name in ("far1", "far2")}
+
+
+def test_members_outlive_the_connection_to_their_leader(two_nodes: Batch) -> None:
+    """They have words to say when they are stopped, and still write their status."""
+    two_nodes.write(*["trap 'echo oh no >&2; exit 1' TERM; sleep 100 & wait"] * 2)
+    process = two_nodes.start()
+    until(lambda: two_nodes.starts() == 2)
+    process.kill()
+    process.communicate()
+    assert process.stderr is not None
+    until(lambda: [two_nodes.status(i) for i in (0, 1)] == ["cancelled"] * 2)
+    logs = sorted(two_nodes.folder.glob("plan.json.record.far*.log"))
+    assert [log.read_text() for log in logs] == ["oh no\n"] * 2
+
+
 def test_a_killed_leader_ends_the_members_on_other_nodes(two_nodes: Batch) -> None:
     two_nodes.write(*["sleep 100"] * 2)
     process = two_nodes.start()

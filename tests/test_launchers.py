@@ -80,6 +80,19 @@ def test_a_batch_places_srun_and_a_step_in_a_step_shares(launchers: Path) -> Non
     assert "--overlap" in launched(launchers, run, {}, SLURM_STEP_ID="0")
 
 
+def test_mpi_is_told_the_hosts_of_a_pbs_job(launchers: Path) -> None:
+    """Those of the slot in a batch; a user who names hosts knows better."""
+    run: dict[str, Any] = {"run_command": "mpirun"}
+    hosts = {"PBS_NODEFILE": "/all"}
+    words = "mpirun -n 2 -machinefile {} echo"
+    assert launched(launchers, run, {"tasks": 2}, **hosts) == words.format("/all").split()
+    hosts["ENSEMAKE_NODEFILE"] = "/slot"
+    assert launched(launchers, run, {"tasks": 2}, **hosts) == words.format("/slot").split()
+    run["run_args"] = {"host": "a,b"}
+    assert launched(launchers, run, {"tasks": 2}, **hosts) == "mpirun -n 2 --host a,b echo".split()
+    assert "-machinefile" not in launched(launchers, {"run_command": "aprun"}, {}, **hosts)
+
+
 @pytest.mark.parametrize(
     ("launcher", "expected"),
     [

@@ -75,7 +75,9 @@ def test_only_members_that_were_killed_get_the_reason(tmp_path: Path) -> None:
     failed = member(tmp_path / "failed", {"status": "failed", "reason": "exit code 1"}, begun)
     done = member(tmp_path / "done", {"status": "completed", "exit_code": 0, "reason": ""}, begun)
     alive = member(tmp_path / "alive", lock=begun)
-    folders = [silent, early, killed, before, failed, done, alive, tmp_path / "absent"]
+    stopped = {"status": "cancelled", "reason": "stopped by SIGTERM"}
+    stopped_by = member(tmp_path / "stopped", stopped, begun)
+    folders = [stopped_by, silent, early, killed, before, failed, done, alive, tmp_path / "absent"]
     with (alive / ".lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         for _ in range(2):  # an executor may tell it twice
@@ -83,6 +85,7 @@ def test_only_members_that_were_killed_get_the_reason(tmp_path: Path) -> None:
     told = {path.name: read_status(path) for path in folders}
     reasons = {name: status.reason if status else None for name, status in told.items()}
     assert reasons == {
+        "stopped": "stopped by SIGTERM (Slurm: OUT_OF_MEMORY)",
         "silent": "started and never told how it ended (Slurm: OUT_OF_MEMORY)",
         "early": None,
         "killed": "killed by SIGKILL (Slurm: OUT_OF_MEMORY)",

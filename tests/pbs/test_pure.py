@@ -286,7 +286,7 @@ def test_reasons_in_words(status, words):
 def test_reason_is_one_line_and_has_the_comment_only_where_it_tells_something():
     ran = "Job run at Mon Nov 23 at 16:33 on (h:ncpus=1)"
     assert reason(3, f"{ran} and failed") == "exit code 3"
-    assert reason(271, f"{ran} and terminated by user@h").endswith("terminated by user@h)")
+    assert reason(271, f"{ran} and terminated by u@h") == "killed by qdel (PBS: terminated by u@h)"
     assert reason(7, f"{ran} and terminated by u@h").startswith("killed by qdel (exit code 7)")
     assert "\n" not in reason(None, "several\n  lines")
 

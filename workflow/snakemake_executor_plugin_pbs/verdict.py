@@ -105,8 +105,10 @@ def reason(exit_status: int | None, comment: str = "") -> str:
     if "terminated by" in comment and exit_status is not None and exit_status >= 0:
         text = "killed by qdel" if exit_status == 271 else f"killed by qdel ({text})"
     line = " ".join(comment.split())
-    routine = line.startswith("Job run at") and " by " not in line
-    return text if not line or routine else f"{text} (PBS: {line})"
+    start, _, end = line.rpartition(" and ")
+    if line.startswith("Job run at"):  # and where, which takes a line if it had several nodes
+        line = end if start and " by " in end else ""
+    return f"{text} (PBS: {line})" if line else text
 
 
 def exit_status(record: Mapping[str, Any]) -> int | None:

@@ -89,7 +89,14 @@ def test_mpi_is_told_the_hosts_of_a_pbs_job(launchers: Path) -> None:
     hosts["ENSEMAKE_NODEFILE"] = "/slot"
     assert launched(launchers, run, {"tasks": 2}, **hosts) == words.format("/slot").split()
     run["run_args"] = {"host": "a,b"}
-    assert launched(launchers, run, {"tasks": 2}, **hosts) == "mpirun -n 2 --host a,b echo".split()
+    assert launched(launchers, run, {"tasks": 2}, **hosts) == [
+        "mpirun",
+        "-n",
+        "2",
+        "--host",
+        "a,b",
+        "echo",
+    ]
     assert "-machinefile" not in launched(launchers, {"run_command": "aprun"}, {}, **hosts)
 
 

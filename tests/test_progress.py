@@ -62,6 +62,29 @@ def test_a_batch_is_followed_in_its_record(tmp_path: Path) -> None:
     assert (tally.done, tally.failed, tally.running) == (2, 1, 0)
 
 
+def test_a_batch_that_its_cluster_starts_again(tmp_path: Path) -> None:
+    """What was lost with a node counts once it has run again; nothing counts twice."""
+    done = tmp_path / ".ensemake" / "sweep" / "chunk.done"
+    done.parent.mkdir(parents=True)
+    done.with_suffix(".plan.json").write_text(json.dumps({"members": [{}] * 4}))
+    board = Board()
+    board.start(1, "batch_sweep", [str(done)])
+    lines = ["start", "completed", "completed", "lost"]
+    events = [{"event": "end", "status": line, "skipped": 0} for line in lines]
+    events[0]["event"] = "start"
+    record = done.with_suffix(".plan.json.record.jsonl")
+    record.write_text("".join(json.dumps(event) + "\n" for event in events))
+    board.refresh()
+    tally = board.tallies["sweep"]
+    assert (tally.done, tally.failed) == (2, 1)
+    with record.open("a") as file:
+        file.write(json.dumps({**events[0], "skipped": 2}) + "\n")
+    board.refresh()
+    assert (tally.done, tally.failed) == (2, 0)
+    board.finish(1)
+    assert (tally.done, tally.failed) == (4, 0)
+
+
 def test_a_batch_without_record(tmp_path: Path) -> None:
     done = tmp_path / ".ensemake" / "sweep" / "chunk.done"
     done.parent.mkdir(parents=True)

@@ -109,18 +109,21 @@ class Board:
         tally = self._tally(job.entity)
         tally.running -= _active(job)
         if outcome == "completed" or not job.over.total():  # else the record tells it better
-            self._count(job, Counter({outcome: job.members - job.over.total()}))
+            left = job.members - job.over.total()
+            self._count(job, job.over + Counter({outcome: left}))
 
     def _read_on(self, job: Job) -> None:
-        ended = _new_ends(job) if job.members > 1 else Counter[str]()
-        if ended:
+        over = _told(job) if job.members > 1 else job.over
+        if over != job.over:
             before = _active(job)
-            self._count(job, ended)
+            self._count(job, over)
             self._tally(job.entity).running += _active(job) - before
 
-    def _count(self, job: Job, ended: Counter[str]) -> None:
-        job.over += ended
-        self._tally(job.entity).over += ended
+    def _count(self, job: Job, over: Counter[str]) -> None:
+        tally = self._tally(job.entity)
+        tally.over.subtract(job.over)
+        tally.over.update(over)
+        job.over = over
 
 
 def _job(outputs: list[str]) -> Job | None:
@@ -147,23 +150,26 @@ def _active(job: Job) -> int:
     return min(job.slots, job.members - job.over.total())
 
 
-def _new_ends(job: Job) -> Counter[str]:
-    """Return the outcomes that the record tells since it was last read; whole lines only."""
+def _told(job: Job) -> Counter[str]:
+    """Return the outcomes by what the record has told so far; whole lines only.
+
+    A cluster may start a batch again; it then skips what it completed before.
+    """
     try:
         with _record(job).open("rb") as file:
             file.seek(job.read)
             text = file.read()
     except FileNotFoundError:
-        return Counter()
+        return job.over
     text = text[: text.rfind(b"\n") + 1]
     job.read += len(text)
-    ended = Counter[str]()
+    over = job.over.copy()
     for event in map(json.loads, text.splitlines()):
         if event["event"] == "start":
-            ended["completed"] += event["skipped"]
+            over = Counter(completed=event["skipped"])
         elif event["event"] == "end":
-            ended["completed" if event["status"] in ("completed", "skipped") else "failed"] += 1
-    return ended
+            over["completed" if event["status"] in ("completed", "skipped") else "failed"] += 1
+    return over
 
 
 # ---- in words ----

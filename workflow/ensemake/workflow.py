@@ -315,7 +315,10 @@ class Entity:
         if not self.pending:
             return self._newest_status()
         EXPECTED[self.name] = len(self.pending)
-        names = self.chunks if self.is_batched else [member.name for member in self.pending]
+        names: Collection[str] = [member.name for member in self.pending]
+        if self.is_batched:  # one that may be under way has members that are complete by now
+            names = self.chunks
+            EXPECTED[self.name] = sum(len(plan.members) for plan in self.chunks.values())
         return [*(str(self.layout.done(name)) for name in names), self._stamp()]
 
     def _stamp(self) -> str:

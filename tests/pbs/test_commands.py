@@ -95,6 +95,27 @@ def test_look_gives_nothing_while_the_server_is_away(fake, tmp_path):
     assert queue.look([job])[job]["Job_Name"] == NAME
 
 
+@pytest.mark.parametrize("code", [160, 162, 255])
+def test_an_unreachable_server_is_no_answer(fake, tmp_path, code):
+    """The codes differ with the command and with what is wrong: name, connection."""
+    for name in ("qstat", "qsub"):
+        replace(tmp_path / "bin", name, f"echo >> {tmp_path}/{name}; exit {code}")
+    assert commands.Queue().look(["1.pbshost"]) is None
+    arguments = ["-N", NAME, "-j", "oe", "-o", str(tmp_path / "o")]
+    answer = commands.submit_patiently(arguments, "true", NAME, never)
+    assert answer.code == code
+    assert len((tmp_path / "qsub").read_text()) == 1 + len(commands.PAUSES)
+
+
+def test_bytes_that_are_no_text_spoil_nothing(fake, tmp_path):
+    """PBS passes them through, from anybody's environment."""
+    text = r'{"Jobs": {"1.pbshost": {"job_state": "R", "Variable_List": {"A": "\377", "A": 1}}}}'
+    replace(tmp_path / "bin", "qstat", f"printf '{text}'")
+    found = commands.Queue().look(["1.pbshost"])
+    assert found is not None
+    assert found["1.pbshost"]["job_state"] == "R"
+
+
 def test_finished_and_unknown_jobs(fake, tmp_path):
     job = submit(tmp_path, script="exit 3")
     queue = commands.Queue()

@@ -99,6 +99,13 @@ def test_walltime_has_no_days(minutes, text):
     assert request.walltime(minutes) == text
 
 
+def test_no_walltime_is_not_a_walltime_of_0():
+    """PBS would accept it, and end the job at once."""
+    assert "-l walltime" not in " ".join(request.arguments({}, 1))
+    with pytest.raises(ValueError, match="runtime"):
+        request.arguments({"runtime": 0}, 1)
+
+
 def test_arguments():
     resources = {
         "runtime": 10,

@@ -105,6 +105,23 @@ def test_kill_9(project, option):
     assert (project.folder / "count").read_text() == "once\n" * 3
 
 
+def test_walltime_of_a_member(project):
+    own = PbsProject(project.folder)
+    script = """[ {{ x }} = 1 ] || [ -e "{{ '$RAN_LOG' }}" ] || sleep 300"""
+    own.ensemble(
+        params={"x": [1, 2]},
+        run_settings={"exe": "bash", "exe_args": ["-c", script]},
+        resources={"pbs_extra": "-l walltime=3"},
+        outputs=[],
+    )
+    assert own.run().returncode == 1
+    assert own.statuses() == ["completed", "cancelled"]
+    assert "(PBS: walltime limit exceeded" in own.table()[1]["reason"]
+    own.write("ran.log", "")
+    assert own.run().returncode == 0
+    assert own.statuses() == ["completed"] * 2
+
+
 def test_batches_of_an_ensemble(project):
     """The node file and NCPUS say what the batch may use."""
     own = PbsProject(project.folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -125,6 +126,21 @@ def test_qdel_ends_the_members_on_both_nodes(project: PbsProject) -> None:
     process.communicate(timeout=120)
     assert process.returncode == 1
     assert sorted(project.statuses()) == ["cancelled"] * 2 * CPUS + ["missing"]
+
+
+def test_batches_of_a_killed_run_are_taken_over(project: PbsProject) -> None:
+    """Though they got further meanwhile."""
+    project.write("code.py", CODE.replace("sleep(1)", "sleep(3)"), mode=0o755)
+    project.ensemble(params={"x": list(range(10))}, batch_settings={**BATCH, "size": 5, "nodes": 1})
+    process = project.start()
+    wait_for(lambda: len(project.ran()) > 2 * CPUS, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = project.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.stdout + done.stderr).count("Taking over PBS job") == 2
+    assert sorted(project.ran().values()) == [1] * 10
+    assert project.statuses() == ["completed"] * 10
 
 
 def test_an_mpi_member_of_two_nodes(project: PbsProject, mpirun: str) -> None:

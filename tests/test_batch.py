@@ -274,13 +274,20 @@ def test_members_run_on_the_other_nodes_of_an_allocation(two_nodes: Batch) -> No
 
 
 def test_mpi_members_are_given_hosts_of_their_own(two_nodes: Batch) -> None:
-    """In files: the job's node file stays, PBS's own launchers count its lines."""
-    code = "cat $ENSEMAKE_NODEFILE >where; cat $PBS_NODEFILE | wc -l >>where; sleep 0.2"
-    two_nodes.write(*[code] * 6, tasks=2)
-    assert two_nodes.run()[0] == 0
-    lines = len(Path(two_nodes.environ["PBS_NODEFILE"]).read_text().split())
-    told = {path.read_text() for path in two_nodes.folder.glob("m*/where")}
-    assert told == {f"{name}\n{name}\n{lines}\n" for name in ("far1", "far2")}
+    """In files: the job's node file stays, PBS's own launchers count its lines.
+
+    Where several share a node, none is bound to cores: all would be to the same.
+    """
+    code = 'cat $ENSEMAKE_NODEFILE - >where <<<"${I_MPI_PIN-bound}"; cat $PBS_NODEFILE >all'
+    two_nodes.write(*[f"{code}; sleep 0.2"] * 6, tasks=2)
+    for cpus, binding in (("3", "bound"), ("4", "0")):
+        two_nodes.environ["NCPUS"] = cpus
+        assert two_nodes.run()[0] == 0
+        told = {path.read_text() for path in two_nodes.folder.glob("m*/where")}
+        assert told == {f"{name}\n{name}\n{binding}\n" for name in ("far1", "far2")}
+        for path in two_nodes.folder.glob("m*/status.json"):
+            path.unlink()
+    assert (two_nodes.folder / "m0/all").read_text() == "far1\nfar2\n"
 
 
 def test_members_outlive_the_connection_to_their_leader(two_nodes: Batch) -> None:

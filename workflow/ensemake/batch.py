@@ -31,6 +31,12 @@ QUIET_S = 30.0  # a line of progress after this time at the latest
 NAMED = 10  # how many failed members the last lines name
 STATUSES = ("skipped", "completed", "failed", "cancelled", "killed", "lost")
 NODE_FILE = ".nodes"
+# Open MPI 4, 5 and Intel MPI bind the processes of every launch to the same, a node's first, cores.
+UNBOUND = {
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
+    "I_MPI_PIN": "0",
+}
 GRACE_S = 60.0  # how long agents that were told to end may take
 
 
@@ -95,6 +101,8 @@ class Leader:
         # Slots that are free, and those of nodes whose agent is not up yet.
         self._free, self._waiting = deque[Slot](), dict[str, list[Slot]]()
         self._agents: dict[str, Agent] = {}
+        used = Counter(name for slot in places for name in slot.nodes)
+        self._is_crowded = any(times > 1 for times in used.values())
         self._take(places[: len(self._pending)], {node.name: node for node in nodes})
 
     def run(self) -> bool:
@@ -148,11 +156,19 @@ class Leader:
     def _start(self, number: int, member: Planned, slot: Slot) -> None:
         self._running[number] = slot, time.monotonic()
         variables = slot_environ(slot, self._needs, os.environ)
-        if self._needs.tasks > 1 and "PBS_NODEFILE" in os.environ:
-            variables["ENSEMAKE_NODEFILE"] = str(write_node_file(slot, Path(member.directory)))
+        if self._needs.tasks > 1 and "SLURM_JOB_ID" not in os.environ:
+            variables |= self._for_mpirun(slot, member)
         task = Task(number, member.directory, member.digest, variables, slot.gpus)
         agent = self._agents.get(slot.nodes[0]) if len(slot.nodes) == 1 else None
         (agent or self._processes).start(task)
+
+    def _for_mpirun(self, slot: Slot, member: Planned) -> dict[str, str]:
+        wanted = UNBOUND if self._is_crowded else {}
+        variables = {name: os.environ.get(name, value) for name, value in wanted.items()}
+        if "PBS_NODEFILE" in os.environ:
+            file = write_node_file(slot, Path(member.directory))
+            variables["ENSEMAKE_NODEFILE"] = str(file)
+        return variables
 
     def _wake(self) -> None:
         for number in self._processes.signals():

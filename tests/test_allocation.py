@@ -118,6 +118,32 @@ def test_a_pbs_node_file_names_the_nodes(lines: list[str], ncpus: int, nodes: li
     assert pbs_nodes(lines, ncpus) == nodes
 
 
+@pytest.mark.parametrize(
+    ("hosts", "vnodes", "nodes"),
+    [
+        (
+            "a/0*4+b/0*2",
+            "(a:ncpus=4:mem=102400kb)+(b:ncpus=2:mem=51200kb)",
+            [Node("a.site", 4, 100, 2), Node("b.site", 2, 50, 2)],
+        ),
+        (
+            "a/0*2+a/1+b/0",
+            "(a:ncpus=2:mem=2048kb:ngpus=1)+(a:ncpus=1)+(b:ncpus=1)",
+            [Node("a.site", 3, None, 1), Node("b.site", 1, None, 0)],
+        ),
+        (
+            "a/0*8",
+            "(a[0]:ncpus=4:mem=1024kb+a[1]:ncpus=4:mem=1024kb)",
+            [Node("a.site", 8, 2, 2)],
+        ),
+        ("a/0*8", "", [Node("a.site", 3, None, 2), Node("b.site", 3, None, 2)]),
+    ],
+)
+def test_pbs_knows_what_a_job_has_of_each_node(hosts: str, vnodes: str, nodes: list[Node]) -> None:
+    told = f"Job Id: 7.h|Job_Name=x|exec_host={hosts}|exec_vnode={vnodes}|Hold_Types=n\n"
+    assert pbs_nodes(["a.site", "b.site"], 3, 2, told) == nodes
+
+
 def test_a_pbs_job_is_read_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "nodes").write_text("a\nb\n")
     job = {"PBS_NODEFILE": str(tmp_path / "nodes"), "NCPUS": "2"}

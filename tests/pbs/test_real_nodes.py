@@ -103,6 +103,17 @@ def test_a_batch_fills_both_nodes_and_no_more(project: PbsProject) -> None:
     assert all((path / "run.out").exists() for path in told.values())
 
 
+def test_a_batch_of_unequal_nodes(project: PbsProject) -> None:
+    """The second node has the CPUs for two, and memory for one."""
+    select = "1:ncpus=2:mem=200mb+1:ncpus=2:mem=100mb"
+    batch = {**BATCH, "batch_args": {"select": select}}
+    project.ensemble(params={"x": list(range(6))}, resources={"mem_mb": 100}, batch_settings=batch)
+    done = project.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [event["slots"] for event in project.events("start")] == [3]
+    assert sorted(most_at_once(times) for times in seen(project).values()) == [1, 2]
+
+
 def test_a_killed_agent_costs_what_ran_there_and_nothing_runs_twice(project: PbsProject) -> None:
     project.ensemble(params={"x": list(range(10))}, batch_settings=BATCH)
     project.write("deadly", "")

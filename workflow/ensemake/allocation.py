@@ -52,7 +52,8 @@ def allocation(environ: Mapping[str, str]) -> list[Node]:
         return slurm_nodes(environ, _job_description(environ))
     if "PBS_NODEFILE" in environ:
         lines = Path(environ["PBS_NODEFILE"]).read_text(encoding="utf-8").split()
-        return pbs_nodes(lines, int(environ.get("NCPUS", "1")), len(visible_gpus(environ)))
+        gpus = len(visible_gpus(environ))
+        return pbs_nodes(lines, int(environ.get("NCPUS", "1")), gpus, _pbs_description(environ))
     return [this_machine(environ)]
 
 
@@ -143,7 +144,17 @@ def _slurm_memory(environ: Mapping[str, str], cpus: int) -> int | None:
 
 
 def _job_description(environ: Mapping[str, str]) -> str:
-    command = ["scontrol", "--oneliner", "--details", "show", "job", environ["SLURM_JOB_ID"]]
+    job = environ["SLURM_JOB_ID"]
+    return _answer("scontrol", "--oneliner", "--details", "show", "job", job)
+
+
+def _pbs_description(environ: Mapping[str, str]) -> str:
+    job = environ.get("PBS_JOBID")
+    return _answer("qstat", "-f", "-F", "dsv", job) if job else ""
+
+
+def _answer(*command: str) -> str:
+    """Return what a workload manager says, nothing if it does not."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -156,7 +167,7 @@ def _gpus(gres: str) -> int:
     return sum(int(n) for n in re.findall(r"\bgpu:(?:[^:,()]+:)?(\d+)", gres))
 
 
-def pbs_nodes(lines: list[str], ncpus: int, gpus: int = 0) -> list[Node]:
+def pbs_nodes(lines: list[str], ncpus: int, gpus: int = 0, description: str = "") -> list[Node]:
     """Return the nodes of a PBS job.
 
     Parameters
@@ -166,9 +177,35 @@ def pbs_nodes(lines: list[str], ncpus: int, gpus: int = 0) -> list[Node]:
     ncpus
         The CPUs of the first chunk, as PBS puts them into ``NCPUS``.
     gpus
-        The GPUs of the first node; PBS does not say how many the others have.
+        The GPUs of the first node, where PBS does not say how many each has.
+    description
+        What ``qstat -f -F dsv`` prints: believed first, for nodes may differ.
     """
-    return [Node(name, max(n, ncpus), None, gpus) for name, n in Counter(lines).items()]
+    hosts = re.findall(r"([^/+]+)/", _attribute("exec_host", description))
+    chunks = re.findall(r"\(([^)]*)\)", _attribute("exec_vnode", description))
+    if not chunks or len(hosts) != len(chunks):
+        return [Node(name, max(n, ncpus), None, gpus) for name, n in Counter(lines).items()]
+    names = {name.split(".")[0]: name for name in lines}
+    of_node: dict[str, list[str]] = {}
+    for host, chunk in zip(hosts, chunks, strict=True):
+        of_node.setdefault(names.get(host.split(".")[0], host), []).extend(chunk.split("+"))
+    others = 0 if any(":ngpus=" in chunk for chunk in chunks) else gpus
+    return [_pbs_node(name, vnodes, others) for name, vnodes in of_node.items()]
+
+
+def _attribute(name: str, description: str) -> str:
+    found = re.search(rf"\|{name}=([^|\n]*)", description)
+    return found[1] if found else ""
+
+
+def _pbs_node(name: str, vnodes: list[str], gpus: int) -> Node:
+    """``n1:ncpus=2:mem=102400kb`` and ``n1:ncpus=1``: what the job has of the node, in all."""
+    text = " ".join(vnodes)
+    cpus, memory, ngpus = (
+        [int(n) for n in re.findall(rf":{key}=(\d+)", text)] for key in ("ncpus", "mem", "ngpus")
+    )
+    mem_mb = sum(memory) // 1024 if len(memory) == len(vnodes) else None  # PBS writes kb
+    return Node(name, max(1, sum(cpus)), mem_mb, sum(ngpus) or gpus)
 
 
 def this_machine(environ: Mapping[str, str]) -> Node:

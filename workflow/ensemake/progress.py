@@ -153,7 +153,8 @@ def _active(job: Job) -> int:
 def _told(job: Job) -> Counter[str]:
     """Return the outcomes by what the record has told so far; whole lines only.
 
-    A cluster may start a batch again; it then skips what it completed before.
+    A cluster may start a batch again; it then skips what it completed before. Cut off from its
+    node, it may even do so while the first one still runs.
     """
     try:
         with _record(job).open("rb") as file:
@@ -167,7 +168,7 @@ def _told(job: Job) -> Counter[str]:
     for event in map(json.loads, text.splitlines()):
         if event["event"] == "start":
             over = Counter(completed=event["skipped"])
-        elif event["event"] == "end":
+        elif event["event"] == "end" and over.total() < job.members:
             over["completed" if event["status"] in ("completed", "skipped") else "failed"] += 1
     return over
 

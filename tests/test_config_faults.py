@@ -585,7 +585,37 @@ PLACES = [
     ),
 ]
 
-CASES = [*WHOLE_FILE, *SHAPE, *TRAPS, *SPACES, *STRATEGIES, *EXPRESSIONS, *PLACES]
+LAUNCHES = [
+    sweep(
+        "options of one program of several under srun",
+        "run_settings:\n  exe: echo\n  exe_args: ['{{ x }}']\n  run_command: srun\n"
+        "  mpmd: [{exe: python, run_args: {quiet: null}}]  #!\nresources: {tasks: 2}",
+        "run_settings.mpmd[0].run_args",
+        "one step",
+        "run_settings.run_args",
+    ),
+    sweep(
+        "fewer tasks than programs",
+        "run_settings:\n  exe: echo\n  exe_args: ['{{ x }}']\n  run_command: mpirun\n"
+        "  mpmd: [{exe: python}]  #!",
+        "run_settings.mpmd",
+        "at least 2 tasks",
+        "tasks: 2",
+    ),
+    sweep(
+        "several programs and a launcher for one",
+        "run_settings:\n  exe: echo\n  exe_args: ['{{ x }}']\n  run_command: jsrun  #!\n"
+        "  mpmd: [{exe: python}]\nresources: {tasks: 2}",
+        "run_settings.run_command",
+        "several programs",
+        "mpirun",
+    ),
+]
+
+CASES = [*WHOLE_FILE, *SHAPE, *TRAPS, *SPACES, *STRATEGIES, *EXPRESSIONS, *PLACES, *LAUNCHES]
+
+
+PROGRAMS = ("echo", "python", "srun", "mpirun", "jsrun")
 
 
 @pytest.fixture
@@ -601,7 +631,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _which(name: str) -> str | None:
-    return f"/usr/bin/{name}" if name in ("echo", "python") else None
+    return f"/usr/bin/{name}" if name in PROGRAMS else None
 
 
 def message(data: bytes) -> list[str]:

@@ -103,11 +103,6 @@ def test_mpi_is_told_the_hosts_of_a_pbs_job(launchers: Path) -> None:
 @pytest.mark.parametrize(
     ("launcher", "expected"),
     [
-        (
-            "srun",
-            "srun --exact --mem=0 --ntasks=3 --cpus-per-task=1 --quiet echo "
-            ": --exact --mem=0 --ntasks=2 --cpus-per-task=1 --x=1 air",
-        ),
         ("mpirun", "mpirun -n 3 --quiet echo : -n 2 --x 1 air"),
         ("aprun", "aprun -n 3 --quiet echo : -n 2 --x 1 air"),
         ("auto", "mpirun -n 3 --quiet echo : -n 2 --x 1 air"),
@@ -116,8 +111,33 @@ def test_mpi_is_told_the_hosts_of_a_pbs_job(launchers: Path) -> None:
 def test_several_programs_in_one_launch(launchers: Path, launcher: str, expected: str) -> None:
     other = {"exe": "air", "tasks": 2, "run_args": {"xx": 1}}
     run = {"run_command": launcher, "run_args": {"quiet": None}, "mpmd": [other]}
-    needs = {"tasks": 5, "cpus_per_task": 1} if launcher == "srun" else {"tasks": 5}
-    assert launched(launchers, run, needs) == expected.replace("--x", "--xx").split()
+    assert launched(launchers, run, {"tasks": 5}) == expected.replace("--x", "--xx").split()
+
+
+def test_several_programs_are_one_step_of_srun() -> None:
+    hard = ["%t", "a b", "'q'", '"$HOME"', "\\\\n"]
+    programs = {"one": (["printf", "%s|", *hard], 2), "two": (["echo", *hard], 1)}
+    mpmd = [{"exe": words[0], "tasks": tasks} for words, tasks in programs.values()]
+    settings = RunSettings.model_validate({"exe": "echo", "run_command": "srun", "mpmd": mpmd})
+    (line,) = launch_lines(settings, {"tasks": 5}, [words for words, _ in programs.values()])
+    assert line.startswith("launch=(srun --exact --mem=0 --ntasks=5 --cpus-per-task=1 ")
+    # what srun would do with the rest, for each rank
+    run = 'launch=("${launch[@]:5}"); "${launch[@]}" echo first "${further[@]}"'
+    told = [
+        subprocess.run(
+            ["bash", "-euc", f"{line}\n{run}"],
+            env={"SLURM_PROCID": str(rank), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for rank in range(5)
+    ]
+    assert told == [
+        *["first\n"] * 2,
+        *["|".join(hard) + "|"] * 2,
+        " ".join(hard) + "\n",
+    ]
 
 
 def test_several_programs_have_their_arguments_and_variables(

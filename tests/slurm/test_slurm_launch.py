@@ -1,5 +1,6 @@
 """MPI programs over two nodes, several programs in one launch, and allocations of one's own."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -60,6 +61,30 @@ def test_mpi_over_two_nodes_alone_and_in_a_batch(project: SlurmProject, mpi_prog
             size, ranks, *nodes = (project.member(name, n=n) / "sum.txt").read_text().split()
             assert (int(size), int(ranks)) == (n, total)
             assert set(nodes) == {"n1", "n2"}  # how many on each is Slurm's to say
+
+
+def test_several_programs_in_one_launch(project: SlurmProject, mpi_program: Path) -> None:
+    other = project.folder / "other"
+    shutil.copy(mpi_program, other)
+    # where there is another MPI too, that of the program
+    mpirun = project.write("mpirun", '#!/bin/sh\nexec mpirun.mpich "$@"\n', mode=0o755)
+    for launcher, options in {"srun": {"mpi": "pmi2"}, str(mpirun): {}}.items():
+        project.ensemble(
+            Path(launcher).name,
+            params={"x": [1]},
+            outputs=["sum.txt"],
+            run_settings={
+                "exe": str(mpi_program),
+                "run_command": launcher,
+                "run_args": options,
+                "mpmd": [{"exe": str(other), "tasks": 2}],
+            },
+            resources={"nodes": 2, "tasks": 4, "mem_mb": 600, "runtime": 5},
+        )
+    project.finish()
+    texts = [(project.member(name, x=1) / "sum.txt").read_text() for name in ("srun", "mpirun")]
+    assert all(text.startswith("4 6 ") for text in texts)  # one world of both programs
+    assert set(texts[0].split()[2:]) == {"n1", "n2"}  # mpirun gives all the first one's variables
 
 
 WHERE = """\

@@ -67,6 +67,8 @@ def _several(settings: RunSettings, needs: Needs, others: Sequence[Sequence[str]
     left = max(1, needs.get("tasks", 1) - sum(other.tasks for other in settings.mpmd))
 
     def lines(launcher: str) -> str:
+        if _is_srun(launcher):
+            return _by_rank(launcher, settings, needs, others)
         first = _array(launcher, settings, {**sizes, "tasks": left})
         pairs = zip(settings.mpmd, others, strict=True)
         parts = [": " + _part(launcher, other, sizes, words) for other, words in pairs]
@@ -75,6 +77,24 @@ def _several(settings: RunSettings, needs: Needs, others: Sequence[Sequence[str]
     return (
         _choice(lines, needs) if settings.run_command == "auto" else [lines(settings.run_command)]
     )
+
+
+def _by_rank(
+    launcher: str, settings: RunSettings, needs: Needs, others: Sequence[Sequence[str]]
+) -> str:
+    """One step, in which each process becomes its program.
+
+    ``srun a : b`` wants a job of several components, and the file of ``--multi-prog`` gives ``%``
+    and quotes in arguments a meaning. The words of all programs follow one another.
+    """
+    rank, behind, lines = needs.get("tasks", 1), 0, []
+    for program, words in reversed(list(zip(settings.mpmd, others, strict=True))):
+        rank, behind = rank - program.tasks, behind + len(words)
+        lines.append(f'((SLURM_PROCID < {rank})) || exec "${{@:$#-{behind - 1}:{len(words)}}}"')
+    text = "\n".join([*lines, f'exec "${{@:1:$#-{behind}}}"'])
+    further = " ".join(quote(word) for words in others for word in words)
+    whole = _array(launcher, settings, needs)
+    return f"{whole}; launch+=(bash -c {quote(text)} bash); further=({further})"
 
 
 def _part(launcher: str, other: Program, sizes: Needs, command: Sequence[str]) -> str:

@@ -280,6 +280,10 @@ def _launch(entity: Model) -> Iterator[Problem]:
     if run.run_command not in COLON and Path(run.run_command).name not in COLON:
         message = f"cannot start several programs at once; use one of {', '.join(COLON)}"
         yield ("run_settings", "run_command"), message
+    for place, other in enumerate(run.mpmd):
+        if other.run_args and Path(run.run_command).name == "srun":
+            message = "srun starts all programs as one step: put them into run_settings.run_args"
+            yield ("run_settings", "mpmd", place, "run_args"), message
     wanted = 1 + sum(other.tasks for other in run.mpmd)
     if not isinstance(tasks, str) and tasks < wanted:
         message = f"the programs want at least {wanted} tasks; set resources: {{tasks: {wanted}}}"

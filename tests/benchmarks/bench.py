@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cluster
 import measure
 import project
 import report
@@ -27,8 +28,9 @@ def arguments() -> argparse.Namespace:
     add("--step-sizes", type=_sizes, default="1000,10000,100000", help="members of the steps")
     add("--repeats", type=int, default=3, help="runs of each; one if that takes a minute")
     add("--only", default="", help="contestants whose name has one of these words, as a,b")
-    add("--no-steps", action="store_true", help="only the contest")
-    add("--no-contest", action="store_true", help="only the steps")
+    add("--no-steps", action="store_true", help="without the steps")
+    add("--no-contest", action="store_true", help="without the contest")
+    add("--no-cluster", action="store_true", help="without a real Slurm")
     add("--list", action="store_true", help="name the contestants and the steps")
     add("--folder", type=Path, help="where to run; a temporary folder if not given")
     add("--report", type=Path, default=REPORT, help="folder of the tables and the picture")
@@ -46,6 +48,7 @@ class Bench:
         self.options, self.folder = options, folder
         self.runs: Records = {}
         self.steps: Records = {}
+        self.jobs: Records = {}
         self.notes: list[str] = []
         options.report.mkdir(parents=True, exist_ok=True)
         self.record = (options.report / "runs.jsonl").open("w", encoding="utf-8")
@@ -83,6 +86,15 @@ class Bench:
                 break
         return True
 
+    def measure_cluster(self) -> None:
+        """Run on a real Slurm, where there is one."""
+        missing = cluster.absent()
+        if missing:
+            self._note(f"Slurm: skipped, {missing}")
+            return
+        for name, members, sample in cluster.samples(_emptied(self.folder / "cluster")):
+            self._keep(self.jobs, name, members, sample)
+
     def measure_steps(self) -> None:
         """Measure all steps at all sizes; 1 as well, to compare a cluster job's start."""
         for members in [1, *self.options.step_sizes]:
@@ -114,8 +126,8 @@ class Bench:
 
     def write(self, draw: Sample | None) -> None:
         """Write tables and picture."""
-        found = list(targets(self.runs, self.steps, draw))
-        text = report.markdown(self.runs, self.steps, found, self.notes)
+        found = list(targets(self.runs, self.steps, self.jobs, draw))
+        text = report.markdown(self.runs, self.steps, self.jobs, found, self.notes)
         (self.options.report / "results.md").write_text(text, encoding="utf-8")
         if self.runs:
             report.plot(self.runs, self.options.report / "contest.svg")
@@ -140,6 +152,8 @@ def main() -> int:
         bench, draw = Bench(options, Path(folder)), None
         if not options.no_contest:
             bench.contest()
+        if not options.no_cluster:
+            bench.measure_cluster()
         if not options.no_steps:
             bench.measure_steps()
             draw = steps.draw(_emptied(Path(folder) / "draw"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
-PROFILE = REPOSITORY / "profiles" / "local"
+PROFILES = REPOSITORY / "profiles"
 CONFIG = """\
 experiment: bench
 ensembles:
@@ -42,9 +42,9 @@ def clean(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def snakemake(*words: str) -> list[str]:
+def snakemake(*words: str, profile: str = "local") -> list[str]:
     """Return the command that runs ensemake's workflow as a user does."""
-    where = ["--snakefile", str(SNAKEFILE), "--profile", str(PROFILE)]
+    where = ["--snakefile", str(SNAKEFILE), "--profile", str(PROFILES / profile)]
     return [sys.executable, "-m", "snakemake", *words, *where]
 
 
@@ -52,7 +52,7 @@ def scheduler_words() -> list[str]:
     """Return the local profile's scheduler settings as command line options."""
     import yaml  # not at the top: what measures stays small
 
-    profile = yaml.safe_load((PROFILE / "config.yaml").read_text())
+    profile = yaml.safe_load((PROFILES / "local" / "config.yaml").read_text())
     names = ("scheduler", "scheduler-subsample", "max-jobs-per-timespan")
     return [word for name in names if name in profile for word in (f"--{name}", str(profile[name]))]
 

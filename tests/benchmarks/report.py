@@ -23,11 +23,13 @@ SmartSim runs with its telemetry switched off, which is in its favour.
 """
 
 
-def markdown(runs: Records, steps: Records, targets: Iterable[Target], notes: list[str]) -> str:
+def markdown(
+    runs: Records, steps: Records, jobs: Records, targets: Iterable[Target], notes: list[str]
+) -> str:
     """Return the whole report."""
-    parts = [INTRODUCTION, _machine(), _load(runs, steps), _contest(runs)]
+    parts = [INTRODUCTION, _machine(), _load(runs, steps, jobs), _contest(runs)]
     parts += ["![wall time over members](contest.svg)\n"] if runs else []
-    parts += [_steps(steps), _targets(targets), *(f"- {note}\n" for note in notes)]
+    parts += [_cluster(jobs), _steps(steps), _targets(targets), *(f"- {note}\n" for note in notes)]
     return "\n".join(part for part in parts if part)
 
 
@@ -105,6 +107,19 @@ def _ratios(runs: Records, sizes: Sequence[int]) -> str:
         rows.append([name, *(f"{wall[n]:.2f}" if n in wall else "" for n in sizes)])
     head = ["wall time, times that of batches", *(f"{n:,}" for n in sizes)]
     return _table(head, [row for row in rows if any(row[1:])]) if base else ""
+
+
+def _cluster(jobs: Records) -> str:
+    """Tell what members cost on Slurm, with all that works for them."""
+    rows = []
+    for name, by_size in jobs.items():
+        for n, samples in by_size.items():
+            one = typical(samples)
+            row = (f"{n:,}", _seconds(one.wall_s), _seconds(one.cpu_s), _seconds(one.cpu_s / n))
+            rows.append([name, *row])
+    head = ["on a real Slurm of 8 CPUs", "members", "wall time", "CPU", "CPU per member"]
+    told = "CPU of the whole machine: Slurm's daemons, jobs and Snakemake together.\n"
+    return f"## On Slurm\n\n{told}\n" + _table(head, rows) if rows else ""
 
 
 def _steps(steps: Records) -> str:

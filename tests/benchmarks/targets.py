@@ -13,6 +13,7 @@ ONE_JOB = "ensemake, a single model"
 PLAIN = "Snakemake with Paramspace, same scheduler settings"
 SMARTSIM, XARGS = "SmartSim 0.8.0", "xargs -P2 bash run.sh"
 JOB = "a cluster job of one member"
+IN_BATCHES, IN_JOBS = "Slurm, batches of 100", "Slurm, one job per member"
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class Target:
     holds: bool
 
 
-def targets(runs: Records, steps: Records, draw: Sample | None) -> Iterator[Target]:
+def targets(runs: Records, steps: Records, jobs: Records, draw: Sample | None) -> Iterator[Target]:
     """Yield all targets for which there are figures."""
     of_runs, of_steps = _costs(runs), _costs(steps)
     yield from _contest(of_runs)
+    yield from _cluster(jobs)
     yield from _at_most(of_steps)
     yield from _job_start(of_steps)
     yield from _growth(runs, steps)
@@ -68,6 +70,17 @@ def _contest(costs: Costs) -> Iterator[Target]:
 
 def _faster(name: str, ratio: float, wanted: float) -> Target:
     return Target(name, f">= {wanted:g}", f"{ratio:.1f}", ratio >= wanted)
+
+
+def _cluster(jobs: Records) -> Iterator[Target]:
+    each = {
+        name: typical(samples).cpu_s / n
+        for name, by_size in jobs.items()
+        for n, samples in by_size.items()
+    }
+    if len(each) == 2:
+        name = "1000 in batches on Slurm, CPU per member: times less than one job each"
+        yield _faster(name, each[IN_JOBS] / each[IN_BATCHES], 100)
 
 
 def _at_most(costs: Costs) -> Iterator[Target]:

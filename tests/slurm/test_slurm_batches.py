@@ -105,7 +105,6 @@ def test_whatever_is_killed_the_next_run_does_only_what_is_missing(
     second.wait()
     assert len(slurm.jobs()) == 2
     (project.folder / "slow").unlink()
-    project.run("--unlock")
     project.finish()
     assert len(finished(project)) == 60
     assert set(finished(project).values()) == {1}

@@ -144,7 +144,6 @@ def test_ctrl_c_cancels_the_jobs_and_a_kill_leaves_them_to_be_found(
     killed.kill()
     killed.wait()
     assert len(slurm.jobs()) == 2
-    project.run("--unlock")
     again = project.start()
     reap.append(again)
     until(lambda: len(slurm.jobs()) == 4, "the jobs to be submitted again")

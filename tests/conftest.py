@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-# What is ignored here, as under nohup or in the background of a script, would be ignored by all that
-# the tests start, and some tests interrupt it.
+# What is ignored here, as under nohup or in the background of a script, would be ignored by all
+# that the tests start, and some tests interrupt it.
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)

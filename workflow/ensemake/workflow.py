@@ -34,6 +34,7 @@ from ensemake.lock import free_dead_lock
 from ensemake.page import page_path
 from ensemake.paths import share
 from ensemake.patience import be_patient
+from ensemake.plainjobs import submit_plainly
 from ensemake.plan import Plan, Planned, Work
 from ensemake.progress import EXPECTED
 from ensemake.provenance import VARIABLE
@@ -453,13 +454,13 @@ def _stems(folder: Path, suffix: str) -> set[str]:
 
 def begin(experiment: Experiment) -> None:
     """Leave a record of a run that runs members, and mend what we need of the executor."""
+    pending = {e.name: len(e.pending) for e in experiment.entities if e.asked and e.pending}
+    if pending:
+        provenance.begin(experiment.config, pending)
     if experiment.workflow.local_exec:
         _start_at_once(experiment.workflow)
     else:
         _follow_jobs(experiment)
-    pending = {e.name: len(e.pending) for e in experiment.entities if e.asked and e.pending}
-    if pending:
-        provenance.begin(experiment.config, pending)
 
 
 def _start_at_once(workflow: Any) -> None:
@@ -474,7 +475,7 @@ def _start_at_once(workflow: Any) -> None:
 
 
 def _follow_jobs(experiment: Experiment) -> None:
-    """Have members told why the cluster ended their jobs, and Slurm's waited for if it is away."""
+    """Have members told why the cluster ended their jobs, and mend what Slurm's plugin lacks."""
     executor = experiment.workflow.scheduler._executor
     report = executor.report_job_error
 
@@ -488,6 +489,7 @@ def _follow_jobs(experiment: Experiment) -> None:
     executor.report_job_error = explained
     if type(executor).__module__ == "snakemake_executor_plugin_slurm":
         be_patient(executor)
+        submit_plainly(executor, VARIABLE, os.environ.get(VARIABLE, ""))
 
 
 def summary(experiment: Experiment, succeeded: bool) -> None:

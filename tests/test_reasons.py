@@ -5,10 +5,12 @@ import fcntl
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import snakemake_executor_plugin_slurm as slurm
 
-from ensemake.patience import Patient, remembering
+from ensemake.patience import Patient, be_patient
 from ensemake.reasons import cluster_reason, explain
 from ensemake.state import read_status, state
 
@@ -101,7 +103,9 @@ def test_only_members_that_were_killed_get_the_reason(tmp_path: Path) -> None:
     assert (status.exit_code, status.attempt, status.host) == (None, 2, "n1")
 
 
-def ask(answers: list[dict[str, str] | None], goes_on: bool = True) -> list[dict[str, str] | None]:
+def ask(
+    answers: list[dict[str, str] | None], goes_on: bool = True, submitted: str = ""
+) -> list[dict[str, str] | None]:
     """Ask as the plugin does, with these answers of squeue, and return what it is told."""
     left = iter(answers)
 
@@ -112,6 +116,8 @@ def ask(answers: list[dict[str, str] | None], goes_on: bool = True) -> list[dict
     async def run() -> list[dict[str, str] | None]:
         patient, log = Patient(squeue, lambda: goes_on), logging.getLogger("test")
         told = []
+        if submitted:
+            patient.expect(submitted)
         for _ in range(len(answers) - (answers.count(None) if goes_on else 0)):
             told.append((await patient("squeue", log))[0])
         return told
@@ -137,7 +143,18 @@ def test_a_lost_job_fails_and_one_that_ended_is_forgotten() -> None:
     assert ask([both, {}, both, {}, both]) == [both, {}, both, {}, both]
 
 
-def test_the_age_of_jobs_is_asked_until_it_is_known() -> None:
-    answers = iter([None, None, 300, 7])
-    age = remembering(lambda: next(answers))
-    assert [age() for _ in range(4)] == [None, None, 300, 300]
+def test_a_job_that_was_never_listed_is_missed() -> None:
+    assert ask([{}, {}, {}], submitted="1") == [{}, {"1": "FAILED"}, {}]
+    assert ask([{}, {}, {}], submitted="1_2") == [{}, {}, {}]
+
+
+@pytest.mark.parametrize(("told", "used"), [(7, 7), (None, 300)])
+def test_the_age_of_jobs_is_asked_once(
+    told: int | None, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([told])
+    for name in ("get_min_job_age", "query_job_status"):  # what is replaced is put back
+        monkeypatch.setattr(slurm, name, getattr(slurm, name))
+    monkeypatch.setattr(slurm, "get_min_job_age", lambda: next(answers))
+    be_patient(SimpleNamespace(report_job_submission=None))
+    assert [slurm.get_min_job_age() for _ in range(3)] == [used] * 3

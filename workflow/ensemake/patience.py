@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 PAUSE_S = 5
+MIN_JOB_AGE_S = 300  # Slurm's default
 ENDED = {
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
     *("OUT_OF_MEMORY", "TIMEOUT"),
@@ -29,20 +30,18 @@ def be_patient(executor: Any) -> None:
     """
     plugin: Any = import_module("snakemake_executor_plugin_slurm")  # slow; only where it is used
 
-    plugin.query_job_status = Patient(plugin.query_job_status, lambda: executor.wait)
-    plugin.get_min_job_age = remembering(plugin.get_min_job_age)
+    patient = Patient(plugin.query_job_status, lambda: executor.wait)
+    plugin.query_job_status = patient
+    submitted = executor.report_job_submission
 
+    def told(info: Any, **more: Any) -> None:
+        patient.expect(info.external_jobid)
+        submitted(info, **more)
 
-def remembering(ask: Callable[[], int | None]) -> Callable[[], int | None]:
-    """Return a function that asks until there is an answer, and then not again."""
-    known: list[int] = []
-
-    def answer() -> int | None:
-        if not known and (age := ask()) is not None:
-            known.append(age)
-        return known[0] if known else None
-
-    return answer
+    executor.report_job_submission = told
+    # Unknown, it would have the plugin ask sacct, which may never answer.
+    age = plugin.get_min_job_age() or MIN_JOB_AGE_S
+    plugin.get_min_job_age = lambda: age
 
 
 class Patient:
@@ -50,8 +49,14 @@ class Patient:
 
     def __init__(self, ask: Ask, goes_on: Callable[[], bool]) -> None:
         self._ask, self._goes_on = ask, goes_on
+        self._submitted: set[str] = set()
         self._alive: set[str] = set()  # when listed last
         self._missed: set[str] = set()  # of these, the ones that were not listed the last time
+
+    def expect(self, job: str) -> None:
+        """Miss this job if it is never listed; those of arrays are listed under other names."""
+        if "_" not in job:
+            self._submitted.add(job)
 
     async def __call__(self, command: str, log: Any) -> Answer:
         """Return a state for each job, and the seconds it took; without one only at the end."""
@@ -61,7 +66,12 @@ class Patient:
         while states is None and self._goes_on():
             await asyncio.sleep(PAUSE_S)
             states, seconds = await self._ask(command, log)
-        return states if states is None else {**self._lost(states, log), **states}, seconds
+        if states is None:
+            return states, seconds
+        if command.startswith("squeue"):  # sacct may know of a job late
+            self._alive |= self._submitted
+            self._submitted.clear()
+        return {**self._lost(states, log), **states}, seconds
 
     def _lost(self, states: dict[str, str], log: Any) -> dict[str, str]:
         """A job that is not listed two times running counts as failed."""

@@ -15,9 +15,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "slurm"))
 
 from slurm_cluster import PROGRAMS, Cluster
 
-WAYS = {  # members, and how many of them in a job
-    "Slurm, batches of 100": (1000, 100),
-    "Slurm, one job per member": (20, None),
+# Whatever is not shared has the plugin's own way used: Snakemake in each job.
+WITH_SNAKEMAKE = (
+    *("--shared-fs-usage", "persistence", "input-output", "software-deployment"),
+    *("sources", "source-cache", "storage-local-copies"),
+)
+WAYS: dict[str, tuple[int, int | None, tuple[str, ...]]] = {  # members, how many of them in a job
+    "Slurm, batches of 100": (1000, 100, ()),
+    "Slurm, one job per member": (20, None, ()),
+    "Slurm, one job per member, Snakemake in each": (20, None, WITH_SNAKEMAKE),
 }
 
 
@@ -30,13 +36,13 @@ def absent() -> str | None:
 def samples(folder: Path) -> Iterator[tuple[str, int, Sample]]:
     """Yield what each way costs: CPU of the whole machine, for the jobs are not our processes."""
     with Cluster() as slurm:
-        for name, (members, batch) in WAYS.items():
+        for name, (members, batch, words) in WAYS.items():
             project.clean(folder)
             project.write(folder, members, batch)
             path = f"{Path(sys.executable).parent}:{slurm.environ['PATH']}"
             environ = {**project.environment(), **slurm.environ, "PATH": path}
             before = _busy_s()
-            sample = measure.run(project.snakemake(profile="slurm"), folder, environ)
+            sample = measure.run(project.snakemake(*words, profile="slurm"), folder, environ)
             time.sleep(1)  # jobs end a little after Snakemake has seen them ended
             spent = _busy_s() - before
             yield name, members, Sample(sample.wall_s, spent, sample.peak_mb, sample.load)

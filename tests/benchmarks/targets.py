@@ -13,7 +13,8 @@ ONE_JOB = "ensemake, a single model"
 PLAIN = "Snakemake with Paramspace, same scheduler settings"
 SMARTSIM, XARGS = "SmartSim 0.8.0", "xargs -P2 bash run.sh"
 JOB = "a cluster job of one member"
-IN_BATCHES, IN_JOBS = "Slurm, batches of 100", "Slurm, one job per member"
+IN_BATCHES = "Slurm, batches of 100"
+IN_JOBS = "Slurm, one job per member, Snakemake in each"
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def _cluster(jobs: Records) -> Iterator[Target]:
         for name, by_size in jobs.items()
         for n, samples in by_size.items()
     }
-    if len(each) == 2:
-        name = "1000 in batches on Slurm, CPU per member: times less than one job each"
+    if IN_BATCHES in each and IN_JOBS in each:
+        name = "1000 in batches on Slurm: times less CPU than a job with Snakemake for each"
         yield _faster(name, each[IN_JOBS] / each[IN_BATCHES], 100)
 
 

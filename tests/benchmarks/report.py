@@ -19,7 +19,8 @@ tools on one machine; then every step of ensemake at growing numbers of members.
 seconds of wall time; CPU seconds are those of all processes together; memory is that of the
 largest process. ensemake and SmartSim also write a directory with a configured file for each
 member; GNU parallel and xargs find such directories ready and only run `bash run.sh` in each.
-SmartSim runs with its telemetry switched off, which is in its favour.
+SmartSim runs with its telemetry switched off, which is in its favour. What would have to change in
+Snakemake and its plugins: [UPSTREAM.md](UPSTREAM.md).
 """
 
 

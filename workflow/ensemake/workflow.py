@@ -73,6 +73,7 @@ class Experiment:
         self.entities = [Entity(self, name) for name in self.config.entities]
         self.batched = [entity for entity in self.entities if entity.is_batched]
         self.single = [entity for entity in self.entities if not entity.is_batched]
+        self.ended: list[tuple[list[Path], str]] = []  # members whose job the cluster ended, why
 
     @property
     def tables(self) -> list[str]:
@@ -482,8 +483,9 @@ def _follow_jobs(experiment: Experiment) -> None:
     def explained(info: Any, msg: str | None = None, **more: Any) -> None:
         reason = cluster_reason(msg or "", filter(None, more.get("aux_logs") or ()))
         if reason and not info.job.is_group():
-            for entity in experiment.entities:
-                explain(entity.directories(info.job), reason, os.environ.get(VARIABLE, ""))
+            folders = [path for e in experiment.entities for path in e.directories(info.job)]
+            experiment.ended.append((folders, reason))
+            explain(folders, reason, os.environ.get(VARIABLE, ""))
         report(info, msg=msg, **more)
 
     executor.report_job_error = explained
@@ -497,6 +499,8 @@ def summary(experiment: Experiment, succeeded: bool) -> None:
 
     After a failure the tables are written here: Snakemake starts no job whose inputs failed.
     """
+    for folders, reason in experiment.ended:  # again: some may only have been ending
+        explain(folders, reason, os.environ.get(VARIABLE, ""))
     provenance.end(experiment.config, succeeded)
     asked = [entity.name for entity in experiment.entities if entity.asked]
     if not asked:

@@ -146,7 +146,8 @@ def test_a_signal_is_passed_on_and_recorded(tmp_path: Path, sent: signal.Signals
     process = subprocess.Popen(["bash", str(folder / "run.sh")], stderr=subprocess.DEVNULL)
     wait_for(folder / "ready")
     process.send_signal(sent)
-    assert process.wait() == 143
+    # the command's end by SIGTERM, or our own signal's if the command was gone before we looked
+    assert process.wait() in (143, 128 + sent)
     assert status(folder)["status"] == "cancelled"
     assert status(folder)["reason"] == f"stopped by {sent.name}"
     assert (folder / "told").exists()

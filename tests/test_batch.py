@@ -1,5 +1,6 @@
 """A batch: never more members than fit, nothing hidden, nothing lost, nothing run twice."""
 
+import fcntl
 import json
 import os
 import signal
@@ -200,6 +201,18 @@ def test_a_member_without_run_sh_fails(batch: Batch) -> None:
     (batch.folder / "m0/run.sh").unlink()
     assert batch.run()[0] == 1
     assert {end["member"]: end["exit_code"] for end in batch.record("end")} == {"m0": 127, "m1": 0}
+
+
+def test_members_find_their_lock_held_and_wait_where_another_has_it(batch: Batch) -> None:
+    batch.write("true", "true")
+    held = 'cd "${0%/*}"; [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]] && touch held; true'
+    for name in ("m0", "m1"):
+        (batch.folder / name / "run.sh").write_text(held)
+    with (batch.folder / "m1/.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert batch.run()[0] == 0
+    assert (batch.folder / "m0/held").exists()
+    assert not (batch.folder / "m1/held").exists()
 
 
 def test_complete_members_are_not_started_again(batch: Batch) -> None:

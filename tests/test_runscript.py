@@ -1,5 +1,6 @@
 """run.sh by itself, in real bash: what a user does by hand, and what every job executes."""
 
+import fcntl
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ensemake.runscript import Run, script
+from ensemake.state import is_locked, state
 
 ARGV = "import json, os, sys; json.dump([sys.argv[1:], os.environ.get('VALUE')], open('seen', 'w'))"
 NASTY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -173,11 +175,55 @@ def test_a_command_that_outlives_run_sh_keeps_the_lock(tmp_path: Path) -> None:
     assert (folder / "count").read_text() == "x\ny\nx\ny\n"
 
 
-def test_a_full_disk_is_no_success(tmp_path: Path) -> None:
-    folder = make(tmp_path, ["true"])
-    (folder / "status.json.tmp").symlink_to("/dev/full")
+@pytest.mark.parametrize(
+    "left", ["ln -s nowhere/file status.json", "touch status.json; ln -s /dev/full status.json.tmp"]
+)
+def test_a_status_that_cannot_be_written_is_no_success(tmp_path: Path, left: str) -> None:
+    folder = make(tmp_path, ["sh", "-c", left])
     assert bash(folder).returncode != 0
-    assert not (folder / "status.json").is_file()
+    assert state(folder, "1-a", [])[0] == "killed"
+
+
+def test_half_a_status_is_none(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "echo x >> count"])
+    bash(folder)
+    whole = (folder / "status.json").read_text()
+    for length in (0, len(whole) // 2, len(whole) - 2):
+        (folder / "status.json").write_text(whole[:length])
+        assert state(folder, "1-a", [])[0] == "killed"
+        assert bash(folder).returncode == 0
+        assert status(folder)["status"] == "completed"
+    assert (folder / "count").read_text() == "x\n" * 4
+
+
+def test_who_starts_it_may_hold_its_lock(tmp_path: Path) -> None:
+    folder = make(
+        tmp_path, ["sh", "-c", "env; touch ready; while [ -e ready ]; do sleep 0.01; done"]
+    )
+    with (folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            ["bash", str(folder / "run.sh")],
+            env={**os.environ, "ENSEMAKE_LOCKED": "1"},
+            pass_fds=[9],
+            preexec_fn=lambda: os.dup2(lock.fileno(), 9),
+        )
+    wait_for(folder / "ready")
+    assert is_locked(folder / ".lock")  # by the command that inherited it
+    (folder / "ready").unlink()
+    assert process.wait() == 0
+    assert not is_locked(folder / ".lock")
+    assert "ENSEMAKE_LOCKED" not in (folder / "run.out").read_text()
+
+
+def test_a_lock_that_is_said_to_be_held_and_is_not_is_taken(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "touch ready; while [ -e ready ]; do sleep 0.01; done"])
+    environ = {**os.environ, "ENSEMAKE_LOCKED": "1"}
+    process = subprocess.Popen(["bash", str(folder / "run.sh")], env=environ)
+    wait_for(folder / "ready")
+    assert is_locked(folder / ".lock")
+    (folder / "ready").unlink()
+    assert process.wait() == 0
 
 
 def test_attempts_are_counted(tmp_path: Path) -> None:

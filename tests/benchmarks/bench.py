@@ -1,7 +1,6 @@
 """Measure what a member costs: ensemake beside other tools, then every step at growing sizes."""
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -50,19 +49,17 @@ class Bench:
         self.steps: Records = {}
         self.jobs: Records = {}
         self.notes: list[str] = []
+        self.folders = 0
         options.report.mkdir(parents=True, exist_ok=True)
         self.record = (options.report / "runs.jsonl").open("w", encoding="utf-8")
 
     def contest(self) -> None:
-        """Let all contestants run the same members."""
-        for contestant in self._chosen():
-            missing = contestant.absent()
-            if missing:
-                self._note(f"{contestant.name}: skipped, {missing}")
-                continue
-            for members in [1] if contestant.at_most == 1 else self.options.sizes:
-                if members <= contestant.at_most and not self._repeat(contestant, members):
-                    break
+        """Let all contestants run the same members, in turn: the machine's speed drifts."""
+        able = [one for one in self._chosen() if self._is_able(one)]
+        for members in [1, *self.options.sizes]:
+            racing = [one for one in able if self._runs(one, members)]
+            for _ in range(self.options.repeats):
+                racing = [one for one in racing if self._compete(one, members)]
 
     def _chosen(self) -> Iterator[Contestant]:
         words = [word.lower() for word in self.options.only.split(",") if word]
@@ -70,21 +67,40 @@ class Bench:
             if not words or any(word in contestant.name.lower() for word in words):
                 yield contestant
 
-    def _repeat(self, contestant: Contestant, members: int) -> bool:
-        folder, spent = _emptied(self.folder / "contest"), 0.0
-        for _ in range(self.options.repeats):
-            try:
-                contestant.prepare(folder, members)
-                command = contestant.command(members)
-                sample = measure.run(command, folder, project.environment())
-            except CommandError as error:
-                self._note(f"{contestant.name}, {members} members: {error}")
-                return False
-            self._keep(self.runs, contestant.name, members, sample)
-            spent += sample.wall_s
-            if spent > measure.ENOUGH_S:
-                break
-        return True
+    def _is_able(self, contestant: Contestant) -> bool:
+        missing = contestant.absent()
+        if missing:
+            self._note(f"{contestant.name}: skipped, {missing}")
+        return not missing
+
+    def _runs(self, contestant: Contestant, members: int) -> bool:
+        if members == 1:
+            return contestant.at_most == 1
+        return members <= contestant.at_most
+
+    def _compete(self, contestant: Contestant, members: int) -> bool:
+        """Run once; True if it is worth another run."""
+        folder = self._fresh()
+        try:
+            contestant.prepare(folder, members)
+            command = contestant.command(members)
+            sample = measure.run(command, folder, project.environment())
+        except CommandError as error:
+            self._note(f"{contestant.name}, {members} members: {error}")
+            return False
+        self._keep(self.runs, contestant.name, members, sample)
+        return _spent(self.runs[contestant.name][members]) < measure.ENOUGH_S
+
+    def _fresh(self) -> Path:
+        """Return a new folder; none is removed before the end.
+
+        Creating files is ten times slower for a minute where others were just deleted, on an ext4
+        without a journal: one contestant would pay for tidying up behind another.
+        """
+        self.folders += 1
+        folder = self.folder / str(self.folders)
+        folder.mkdir()
+        return folder
 
     def measure_cluster(self) -> None:
         """Run on a real Slurm, where there is one."""
@@ -92,7 +108,7 @@ class Bench:
         if missing:
             self._note(f"Slurm: skipped, {missing}")
             return
-        for name, members, sample in cluster.samples(_emptied(self.folder / "cluster")):
+        for name, members, sample in cluster.samples(self._fresh):
             self._keep(self.jobs, name, members, sample)
 
     def measure_steps(self) -> None:
@@ -105,11 +121,15 @@ class Bench:
                     break
 
     def _steps_once(self, members: int) -> float:
-        folder, spent = _emptied(self.folder / "steps"), 0.0
-        for name, sample in steps.run_all(folder, members):
+        spent = 0.0
+        for name, sample in steps.run_all(self._fresh(), members):
             self._keep(self.steps, name, members, sample)
             spent += sample.wall_s
         return spent
+
+    def draw(self) -> Sample:
+        """Measure drawing a few of very many."""
+        return steps.draw(self._fresh())
 
     def _keep(self, records: Records, name: str, members: int, sample: Sample) -> None:
         records.setdefault(name, {}).setdefault(members, []).append(sample)
@@ -135,10 +155,8 @@ class Bench:
         print(f"\n{self.options.report / 'results.md'}: {len(found)} targets, {len(failed)} missed")
 
 
-def _emptied(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+def _spent(samples: list[Sample]) -> float:
+    return sum(sample.wall_s for sample in samples)
 
 
 def main() -> int:
@@ -156,7 +174,7 @@ def main() -> int:
             bench.measure_cluster()
         if not options.no_steps:
             bench.measure_steps()
-            draw = steps.draw(_emptied(Path(folder) / "draw"))
+            draw = bench.draw()
         bench.write(draw)
     return 0
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import measure
@@ -33,11 +33,11 @@ def absent() -> str | None:
     return f"{', '.join(lacking)} not installed (Debian: slurm-wlm)" if lacking else None
 
 
-def samples(folder: Path) -> Iterator[tuple[str, int, Sample]]:
+def samples(fresh: Callable[[], Path]) -> Iterator[tuple[str, int, Sample]]:
     """Yield what each way costs: CPU of the whole machine, for the jobs are not our processes."""
     with Cluster() as slurm:
         for name, (members, batch, words) in WAYS.items():
-            project.clean(folder)
+            folder = fresh()
             project.write(folder, members, batch)
             path = f"{Path(sys.executable).parent}:{slurm.environ['PATH']}"
             environ = {**project.environment(), **slurm.environ, "PATH": path}

@@ -73,45 +73,36 @@ class Contestant:
 
 
 def _no_ensembles(folder: Path, members: int) -> None:
-    project.clean(folder)
     project.write(folder, members)
 
 
 def _batches(folder: Path, members: int) -> None:
-    project.clean(folder)
     project.write(folder, members, batch=0)
 
 
 def _one_model(folder: Path, members: int) -> None:
-    project.clean(folder)
     text = 'experiment: bench\nmodels: {one: {run_settings: {exe: "true"}}}\n'
-    (folder / "config").mkdir(exist_ok=True)
+    (folder / "config").mkdir()
     (folder / "config" / "config.yaml").write_text(text)
 
 
 def _paramspace(folder: Path, members: int) -> None:
-    project.clean(folder)
     (folder / "Snakefile").write_text(PARAMSPACE)
     rows = "".join(f"{i}\n" for i in range(members))
     (folder / "params.tsv").write_text("x\n" + rows)
 
 
 def _smartsim(folder: Path, members: int) -> None:
-    project.clean(folder)
     project.write(folder, members)
     (folder / "driver.py").write_text(SMARTSIM_DRIVER)
 
 
 def _generated(folder: Path, members: int) -> None:
-    """Members' directories as ensemake generates them, made once and forgotten to have run."""
-    if len(project.member_folders(folder)) != members:
-        project.write(folder, members)
-        measure.run(project.snakemake("generate"), folder, project.environment())
-    folders = project.member_folders(folder)
-    for one in folders:
-        for name in ("status.json", ".lock"):
-            (one / name).unlink(missing_ok=True)
-    (folder / "members.txt").write_text("".join(f"{one}/run.sh\n" for one in folders))
+    """Members' directories as ensemake generates them, which have not run."""
+    project.write(folder, members)
+    measure.run(project.snakemake("generate"), folder, project.environment())
+    scripts = project.member_scripts(folder)
+    (folder / "members.txt").write_text("".join(f"{path}\n" for path in scripts))
 
 
 def _paramspace_command(*options: str) -> list[str]:

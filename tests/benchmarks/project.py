@@ -1,7 +1,6 @@
 """The work that is measured: members that do nothing but leave one small file with their number."""
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,12 +35,6 @@ def write(folder: Path, members: int, batch: int | None = None) -> None:
     (folder / "member.cfg").write_text("number = ;x;\nrest = unchanged\n")
 
 
-def clean(folder: Path) -> None:
-    """Forget all earlier runs."""
-    for name in ("results", ".snakemake", "sweep"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-
-
 def snakemake(*words: str, profile: str = "local") -> list[str]:
     """Return the command that runs ensemake's workflow as a user does."""
     where = ["--snakefile", str(SNAKEFILE), "--profile", str(PROFILES / profile)]
@@ -57,6 +50,6 @@ def scheduler_words() -> list[str]:
     return [word for name in names if name in profile for word in (f"--{name}", str(profile[name]))]
 
 
-def member_folders(folder: Path) -> Sequence[Path]:
-    """Return the members' directories."""
-    return sorted(path.parent for path in folder.glob("results/bench/sweep/*/run.sh"))
+def member_scripts(folder: Path) -> Sequence[Path]:
+    """Return the members' run.sh."""
+    return sorted(folder.glob("results/bench/sweep/**/run.sh"))

@@ -102,7 +102,6 @@ def run_all(folder: Path, members: int) -> Iterator[tuple[str, Sample]]:
 
     Steps without a name only prepare.
     """
-    project.clean(folder)
     project.write(folder, members)
     for step in STEPS:
         if members > step.at_most:

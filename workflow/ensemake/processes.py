@@ -5,6 +5,7 @@ A new member costs one ``posix_spawn``, its end one ``waitpid``: nothing here is
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from ensemake.allocation import visible_gpus
 
+LOCK, LOCKED = 9, "ENSEMAKE_LOCKED"  # how run.sh is told that its lock is held: see runscript
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
 
 
@@ -120,14 +122,43 @@ def recorded(directory: str) -> dict[str, object]:
 
 
 def _spawn(task: Task) -> int:
-    return os.posix_spawnp(
-        "bash",
-        ["bash", os.path.join(task.directory, "run.sh")],
-        {**os.environ, **task.environ, **_gpus(task)},
-        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
-        setpgroup=0,  # Ctrl-C is for us; we pass it on
-        setsigdef=[signal.SIGPIPE],  # Python ignores it, and so would the member
-    )
+    with _locked(task.directory) as lock:
+        return os.posix_spawnp(
+            "bash",
+            ["bash", os.path.join(task.directory, "run.sh")],
+            {**os.environ, **task.environ, **_gpus(task), **({LOCKED: "1"} if lock else {})},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                *([(os.POSIX_SPAWN_DUP2, lock, LOCK)] if lock else []),
+            ],
+            setpgroup=0,  # Ctrl-C is for us; we pass it on
+            setsigdef=[signal.SIGPIPE],  # Python ignores it, and so would the member
+        )
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[int | None]:
+    """Lock a member for its run.sh, which inherits the descriptor; None if run.sh has to try.
+
+    For run.sh it is a program to start, a quarter of what a member that does nothing costs.
+    """
+    try:
+        lock = os.open(os.path.join(directory, ".lock"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    except OSError:
+        yield None
+        return
+    try:
+        yield lock if _lock(lock) else None
+    finally:
+        os.close(lock)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held by another, or no locks on this file system
+        return False
+    return True
 
 
 def _gpus(task: Task) -> dict[str, str]:

@@ -17,6 +17,9 @@ set -euo pipefail
 
 # Only builtins on the way to the command: forks are what a short member costs.
 # The lock is inherited by the command, so that one that outlives a killed run.sh still holds it.
+# Who starts many members may take it for them, open as 9: the program flock is a fork as well.
+# status.json is one line, written in one go where there is none: half of it, on a full disk, is no
+# JSON and counts as none. One that is there is replaced by a rename.
 MACHINERY = r"""
 # ---- the same in every run.sh: one run at a time, its outcome in status.json ----
 
@@ -43,20 +46,20 @@ missing() { # succeed if a declared output is not there, and name it
 completed() {
   local text=
   [ -f status.json ] && read -r text <status.json || :
-  [[ $text == *'"status": "completed"'*"\"digest\": \"$digest\""* ]] && ! missing
+  [[ $text == *'"status": "completed"'*"\"digest\": \"$digest\""*'}' ]] && ! missing
 }
 
 record() { # status, exit code, reason
   clock
-  local ms=$(((now - began) / 1000)) reason=${3//\\/\\\\}
+  local ms=$(((now - began) / 1000)) reason=${3//\\/\\\\} file=status.json elapsed text
   printf -v elapsed '%d.%03d' $((ms / 1000)) $((ms % 1000))
-  {
-    printf '{"status": "%s", "exit_code": %d, "digest": "%s", ' "$1" "$2" "$digest"
-    printf '"host": "%s", "started": "%s", ' "$HOSTNAME" "$started"
-    printf '"elapsed_s": %s, "attempt": %d, ' "$elapsed" "$attempt"
-    printf '"reason": "%s", "run": "%s"}\n' "${reason//\"/\\\"}" "${ENSEMAKE_RUN-}"
-  } >status.json.tmp
-  mv -f status.json.tmp status.json
+  printf -v text '{"status": "%s", "exit_code": %d, "digest": "%s", "host": "%s", ' \
+    "$1" "$2" "$digest" "$HOSTNAME"
+  printf -v text '%s"started": "%s", "elapsed_s": %s, "attempt": %d, "reason": "%s", "run": "%s"}' \
+    "$text" "$started" "$elapsed" "$attempt" "${reason//\"/\\\"}" "${ENSEMAKE_RUN-}"
+  [ ! -e status.json ] || file=status.json.tmp
+  printf '%s\n' "$text" >$file
+  [ $file = status.json ] || mv -f $file status.json
 }
 
 fail() { # status, exit code, reason
@@ -87,11 +90,14 @@ stop() { # the signal goes to the command and all it started; wait below sees th
   [ -z "$child" ] || kill -TERM -- "-$child" 2>/dev/null || :
 }
 
-exec 9>>.lock
-if command -v flock >/dev/null && ! flock -n 9; then
-  say "is being run already; waiting for that to end"
-  flock 9 || say "this file system has no locks; going on without"
+if ! [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]]; then
+  exec 9>>.lock
+  if command -v flock >/dev/null && ! flock -n 9; then
+    say "is being run already; waiting for that to end"
+    flock 9 || say "this file system has no locks; going on without"
+  fi
 fi
+unset ENSEMAKE_LOCKED # not for a run.sh that the command may start
 if completed; then
   say "completed already, nothing to do"
   exit 0

@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
+from inspect import Parameter
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from snakemake.common import FUNC_OVERWRITE_PARAMS_ATTR
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
@@ -165,6 +167,17 @@ def _document(workflow: Any, config: Mapping[str, Any]) -> Document:
     return document
 
 
+def of_wildcards(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a method that each member asks: as taking the wildcards alone.
+
+    Snakemake inspects a function some ten times for each job to find its parameters, a tenth of
+    what a job costs; a function that says them is not inspected. Without the mark it works as well.
+    """
+    known = {"wildcards": Parameter("wildcards", Parameter.POSITIONAL_OR_KEYWORD)}
+    setattr(function, FUNC_OVERWRITE_PARAMS_ATTR, known)
+    return function
+
+
 class Entity:
     """One model or ensemble, in the terms of rules: paths with wildcards, input functions."""
 
@@ -298,6 +311,7 @@ class Entity:
         """Markers of all chunks that have to be generated."""
         return [str(self.layout.generated(chunk)) for chunk in self.chunks]
 
+    @of_wildcards
     def generated_for(self, wildcards: Any) -> list[str]:
         """Marker of the chunk that a member, or a batch, belongs to."""
         if not self.experiment.is_main:
@@ -344,14 +358,16 @@ class Entity:
         """Path of a chunk's plan."""
         return str(self.layout.plan(wildcards.chunk))
 
-    def script(self, wildcards: Any) -> str:
+    @property
+    def script(self) -> str:
         """Path of a member's run.sh."""
-        return str(self.layout.member(self._member(wildcards)) / "run.sh")
+        return str(self.layout.member("{member}") / "run.sh")
 
     def member_name(self, wildcards: Any) -> str:
         """Name of a member: of a model, its only one's."""
         return self._member(wildcards)
 
+    @of_wildcards
     def digest(self, wildcards: Any) -> str:
         """Recipe digest of a member."""
         planned = self._planned.get(self._member(wildcards))

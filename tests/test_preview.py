@@ -72,6 +72,15 @@ def test_many_jobs_for_a_cluster(tmp_path: Path) -> None:
     assert any("at most 100 at once" in line for line in preview_lines(sweep, 100))
 
 
+@pytest.mark.parametrize(("took", "told"), [(2.0, ["50 jobs of about 2 s"]), (600.0, [])])
+def test_short_members_for_a_cluster(tmp_path: Path, took: float, told: list[str]) -> None:
+    sweep = work(tmp_path, params={"x": {"range": [0, 60]}})
+    for member in sweep.planned[:10]:
+        ended(tmp_path, member, elapsed_s=took)
+    assert [line.split(";")[0] for line in warnings(sweep, 50, at_once=20)] == told
+    assert warnings(sweep, 50) == warnings(sweep, 10, at_once=20) == []  # here, or all at once
+
+
 def test_parameters_that_reach_nothing(tmp_path: Path) -> None:
     (tmp_path / "in.cfg").write_text("used = ;tagged;\n")
     (tmp_path / "idle.cfg").write_text("nothing here\n")

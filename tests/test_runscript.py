@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -182,6 +183,21 @@ def test_a_status_that_cannot_be_written_is_no_success(tmp_path: Path, left: str
     folder = make(tmp_path, ["sh", "-c", left])
     assert bash(folder).returncode != 0
     assert state(folder, "1-a", [])[0] == "killed"
+
+
+def test_a_full_disk_is_no_success(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "head -c 1M /dev/zero >fill; true"])
+    steps = f"""
+        mount -t tmpfs -o size=64k tmpfs /mnt || exit 77
+        cp {quote(str(folder / "run.sh"))} /mnt
+        bash /mnt/run.sh && exit 1
+        echo "left: $(cat /mnt/status.json)"
+    """
+    done = subprocess.run(["unshare", "-rm", "bash", "-c", steps], capture_output=True, text=True)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"no disk of our own: {done.stderr}")
+    assert done.stdout.startswith("left: \n"), done
+    assert "No space left on device" in done.stderr
 
 
 def test_half_a_status_is_none(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cluster
+import folders
 import measure
 import project
 import report
 import steps
 from contestants import CONTESTANTS, Contestant
+from folders import Folders
 from measure import CommandError, Sample
 from targets import targets
 
@@ -25,13 +27,13 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--sizes", type=_sizes, default="100,1000,10000", help="members of the contest")
     add("--step-sizes", type=_sizes, default="1000,10000,100000", help="members of the steps")
-    add("--repeats", type=int, default=3, help="runs of each; one if that takes a minute")
+    add("--repeats", type=int, default=3, help="runs of each; fewer of what takes long")
     add("--only", default="", help="contestants whose name has one of these words, as a,b")
     add("--no-steps", action="store_true", help="without the steps")
     add("--no-contest", action="store_true", help="without the contest")
     add("--no-cluster", action="store_true", help="without a real Slurm")
     add("--list", action="store_true", help="name the contestants and the steps")
-    add("--folder", type=Path, help="where to run; a temporary folder if not given")
+    add("--folder", type=Path, help="where to run; in memory if not given")
     add("--report", type=Path, default=REPORT, help="folder of the tables and the picture")
     return parser.parse_args()
 
@@ -44,12 +46,11 @@ class Bench:
     """One benchmark: its records, and a line for each run while it goes on."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.options, self.folder = options, folder
+        self.options, self.folders = options, Folders(folder)
         self.runs: Records = {}
         self.steps: Records = {}
         self.jobs: Records = {}
         self.notes: list[str] = []
-        self.folders = 0
         options.report.mkdir(parents=True, exist_ok=True)
         self.record = (options.report / "runs.jsonl").open("w", encoding="utf-8")
 
@@ -80,7 +81,7 @@ class Bench:
 
     def _compete(self, contestant: Contestant, members: int) -> bool:
         """Run once; True if it is worth another run."""
-        folder = self._fresh()
+        folder = self.folders.fresh()
         try:
             contestant.prepare(folder, members)
             command = contestant.command(members)
@@ -91,24 +92,13 @@ class Bench:
         self._keep(self.runs, contestant.name, members, sample)
         return _spent(self.runs[contestant.name][members]) < measure.ENOUGH_S
 
-    def _fresh(self) -> Path:
-        """Return a new folder; none is removed before the end.
-
-        Creating files is ten times slower for a minute where others were just deleted, on an ext4
-        without a journal: one contestant would pay for tidying up behind another.
-        """
-        self.folders += 1
-        folder = self.folder / str(self.folders)
-        folder.mkdir()
-        return folder
-
     def measure_cluster(self) -> None:
         """Run on a real Slurm, where there is one."""
         missing = cluster.absent()
         if missing:
             self._note(f"Slurm: skipped, {missing}")
             return
-        for name, members, sample in cluster.samples(self._fresh):
+        for name, members, sample in cluster.samples(self.folders.fresh):
             self._keep(self.jobs, name, members, sample)
 
     def measure_steps(self) -> None:
@@ -122,14 +112,14 @@ class Bench:
 
     def _steps_once(self, members: int) -> float:
         spent = 0.0
-        for name, sample in steps.run_all(self._fresh(), members):
+        for name, sample in steps.run_all(self.folders.fresh(), members):
             self._keep(self.steps, name, members, sample)
             spent += sample.wall_s
         return spent
 
     def draw(self) -> Sample:
         """Measure drawing a few of very many."""
-        return steps.draw(self._fresh())
+        return steps.draw(self.folders.fresh())
 
     def _keep(self, records: Records, name: str, members: int, sample: Sample) -> None:
         records.setdefault(name, {}).setdefault(members, []).append(sample)
@@ -146,8 +136,9 @@ class Bench:
 
     def write(self, draw: Sample | None) -> None:
         """Write tables and picture."""
+        kind = folders.file_system(self.folders.root)
         found = list(targets(self.runs, self.steps, self.jobs, draw))
-        text = report.markdown(self.runs, self.steps, self.jobs, found, self.notes)
+        text = report.markdown(self.runs, self.steps, self.jobs, found, self.notes, kind)
         (self.options.report / "results.md").write_text(text, encoding="utf-8")
         if self.runs:
             report.plot(self.runs, self.options.report / "contest.svg")
@@ -166,7 +157,8 @@ def main() -> int:
         named = [step.name for step in steps.STEPS if step.name]
         print(*(contestant.name for contestant in CONTESTANTS), "", *named, sep="\n")
         return 0
-    with tempfile.TemporaryDirectory(prefix="ensemake-bench-", dir=options.folder) as folder:
+    where = folders.place(options.folder)
+    with tempfile.TemporaryDirectory(prefix="ensemake-bench-", dir=where) as folder:
         bench, draw = Bench(options, Path(folder)), None
         if not options.no_contest:
             bench.contest()

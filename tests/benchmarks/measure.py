@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-ENOUGH_S = 60.0  # what took longer than this in total is not repeated
+ENOUGH_S = 150.0  # what took longer than this in total is not repeated
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,16 @@ def snakemake(*words: str, profile: str = "local") -> list[str]:
     return [sys.executable, "-m", "snakemake", *words, *where]
 
 
-def scheduler_words() -> list[str]:
-    """Return the local profile's scheduler settings as command line options."""
+def scheduler_words(rate: str | None = None) -> list[str]:
+    """Return the local profile's scheduler settings as options; with another rate limit."""
     import yaml  # not at the top: what measures stays small
 
     profile = yaml.safe_load((PROFILES / "local" / "config.yaml").read_text())
     names = ("scheduler", "scheduler-subsample", "max-jobs-per-timespan")
-    return [word for name in names if name in profile for word in (f"--{name}", str(profile[name]))]
+    given = {name: str(profile[name]) for name in names if name in profile}
+    if rate:
+        given["max-jobs-per-timespan"] = rate
+    return [word for name, value in given.items() for word in (f"--{name}", value)]
 
 
 def member_scripts(folder: Path) -> Sequence[Path]:

@@ -25,19 +25,27 @@ Snakemake and its plugins: [UPSTREAM.md](UPSTREAM.md).
 
 
 def markdown(
-    runs: Records, steps: Records, jobs: Records, targets: Iterable[Target], notes: list[str]
+    runs: Records,
+    steps: Records,
+    jobs: Records,
+    targets: Iterable[Target],
+    notes: list[str],
+    file_system: str,
 ) -> str:
     """Return the whole report."""
-    parts = [INTRODUCTION, _machine(), _load(runs, steps, jobs), _contest(runs)]
+    parts = [INTRODUCTION, _machine(file_system), _load(runs, steps, jobs), _contest(runs)]
     parts += ["![wall time over members](contest.svg)\n"] if runs else []
     parts += [_cluster(jobs), _steps(steps), _targets(targets), *(f"- {note}\n" for note in notes)]
     return "\n".join(part for part in parts if part)
 
 
-def _machine() -> str:
+def _machine(file_system: str) -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("snakemake", "ensemake"))
     cpus = len(os.sched_getaffinity(0))
-    return f"{_processor()}, {cpus} CPUs, Python {platform.python_version()}, {versions}.\n"
+    return (
+        f"{_processor()}, {cpus} CPUs, Python {platform.python_version()}, {versions}; files on "
+        f"{file_system}.\n"
+    )
 
 
 def _processor() -> str:

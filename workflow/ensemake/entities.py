@@ -15,6 +15,7 @@ from ensemake import strategies
 from ensemake.config import Config, Scalar
 from ensemake.errors import EntityExistsError, UnsupportedError
 from ensemake.faults import did_you_mean
+from ensemake.layout import located
 from ensemake.members import Member, expand
 from ensemake.settings import BatchSettings, RunSettings, from_config
 from ensemake.spaces import axis
@@ -178,7 +179,7 @@ class Model(Entity):
     @property
     def path(self) -> str:
         """The model's folder; of a member, below its ensemble's."""
-        return str(self.place.folder / (self.ensemble or "") / self.name)
+        return str(located(self.place.folder / (self.ensemble or ""), self.name))
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config's ``models``."""

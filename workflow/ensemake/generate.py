@@ -24,6 +24,7 @@ from ensemake.plan import Plan, Planned
 from ensemake.runscript import Run, script
 
 DEFAULT_MODE = 0o644
+Templates = dict[Path, tuple[bytes, int]]  # content and mode of the files to configure
 
 
 def generate(plan: Plan, base: Path) -> list[str]:
@@ -42,18 +43,22 @@ def generate(plan: Plan, base: Path) -> list[str]:
         A line for every member that could not be written.
     """
     found = sources(plan.settings.files, base)
-    cache = {s.path: s.path.read_bytes() for s in found if s.kind in ("configure", "template")}
+    templates = {s.path: _read(s.path) for s in found if s.kind in ("configure", "template")}
     faults = []
     for member in plan.members:
         try:
-            _write_member(plan, member, found, cache, base)
+            _write_member(plan, member, found, templates, base)
         except (OSError, ValueError) as error:
             faults.append(f"{member.directory}: {error}")
     return faults
 
 
+def _read(path: Path) -> tuple[bytes, int]:
+    return path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+
+
 def _write_member(
-    plan: Plan, member: Planned, found: list[Source], cache: dict[Path, bytes], base: Path
+    plan: Plan, member: Planned, found: list[Source], templates: Templates, base: Path
 ) -> None:
     directory = base / member.directory
     directory.mkdir(parents=True, exist_ok=True)
@@ -61,7 +66,7 @@ def _write_member(
         if not free:
             return
         for source in found:
-            _write_source(source, directory, plan.settings, member.values, cache)
+            _write_source(source, directory, plan.settings, member.values, templates)
         write(directory / "params.json", _params_json(member.values))
         text = script(_run(plan, member, [s.target for s in found], base))
         write(directory / "run.sh", text.encode())
@@ -95,17 +100,18 @@ def _write_source(
     directory: Path,
     settings: Model,
     values: Mapping[str, Scalar],
-    cache: dict[Path, bytes],
+    templates: Templates,
 ) -> None:
     target = directory / source.target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.parent != directory:
+        target.parent.mkdir(parents=True, exist_ok=True)
     if source.kind == "link":
         _link(source.path, target)
     elif source.kind == "copy":
         _copy(source.path, target)
     else:
-        mode = stat.S_IMODE(source.path.stat().st_mode)
-        write(target, configured(source, cache[source.path], settings, values), mode)
+        data, mode = templates[source.path]
+        write(target, configured(source, data, settings, values), mode)
 
 
 def configured(source: Source, data: bytes, settings: Model, values: Mapping[str, Scalar]) -> bytes:
@@ -165,9 +171,12 @@ def write(target: Path, data: bytes, mode: int = DEFAULT_MODE) -> None:
             return
     except OSError:  # not there yet
         pass
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp")
-    temporary.write_bytes(data)
+    try:
+        temporary.write_bytes(data)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
     temporary.chmod(mode)
     temporary.replace(target)
 

@@ -4,11 +4,12 @@ import json
 import os
 from base64 import urlsafe_b64decode
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ensemake.config import Scalar
+from ensemake.layout import SUBFOLDER
 from ensemake.plan import Planned, Work
 from ensemake.provenance import is_dead, latest
 from ensemake.state import MEANING, State, Status, state
@@ -64,7 +65,7 @@ def queued(work: Work) -> set[str]:
         return set()
     names: set[str] = set()
     for marker in _submitted(work.base / ".snakemake" / "incomplete"):
-        if marker.parent == work.layout.state and marker.suffix == ".done":
+        if work.layout.state in marker.parents and marker.suffix == ".done":
             names |= _members_of(work, marker)
     return names
 
@@ -98,10 +99,19 @@ def leftovers(work: Work) -> list[Path]:
     folder = work.base / work.layout.directory
     if work.layout.is_model or not folder.is_dir():
         return []
-    known = {member.name for member in work.planned}
+    known = {str(work.base / member.directory) for member in work.planned}
+    return sorted(map(Path, _unknown(str(folder), known)))
+
+
+def _unknown(folder: str, known: Collection[str]) -> Iterator[str]:
+    """Yield directories of members that are not known, also from sub-folders."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name not in known and entry.is_dir()]
-    return sorted(folder / name for name in names if (folder / name / "run.sh").exists())
+        paths = [entry.path for entry in entries if entry.path not in known and entry.is_dir()]
+    for path in paths:
+        if os.path.exists(f"{path}/run.sh"):
+            yield path
+        elif SUBFOLDER.fullmatch(os.path.basename(path)):
+            yield from _unknown(path, known)
 
 
 def failures(found: Sequence[Outcome]) -> list[Outcome]:
@@ -176,7 +186,7 @@ def reason(outcome: Outcome) -> str:
 
 
 def _failure(work: Work, outcome: Outcome, names: Sequence[str]) -> list[str]:
-    directory = work.layout.member(outcome.member.name)
+    directory = outcome.member.directory
     varied = ", ".join(f"{name}={outcome.member.values[name]}" for name in names)
     told = f"  {outcome.state}: {reason(outcome)}{f': {varied}' if varied else ''}"
     last = last_line(work.base / directory / "run.err")

@@ -13,7 +13,7 @@ import yaml
 
 from ensemake.config import Config
 from ensemake.generate import write
-from ensemake.layout import layout
+from ensemake.layout import layout, located
 from ensemake.overview import BAD, last_line
 from ensemake.provenance import latest
 
@@ -76,7 +76,7 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _failure(folder: Path, row: Mapping[str, str]) -> dict[str, str]:
-    own = folder / row["member"]
+    own = located(folder, row["member"])
     directory = own if own.is_dir() else folder
     return {**row, "last": last_line(directory / "run.err")}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ensemake.config import Config, Ensemble, Model, Scalar
 from ensemake.faults import ConfigError, Fault, KeyPath
 from ensemake.identity import canonical, recipe_digest
-from ensemake.layout import Layout, layout
+from ensemake.layout import Layout, layout, places
 from ensemake.members import Member, Members, duplicates, expand
 from ensemake.recipe import recipe_hash
 from ensemake.state import is_complete
@@ -100,9 +100,15 @@ class Work:
             raise self._fault(getattr(error, "path", ("params",)), str(error)) from None
         if not members:
             raise self._fault(("where",), "keeps none of the members; write a wider condition")
-        for first, second in duplicates([member.name for member in members]):
+        names = [member.name for member in members]
+        for first, second in duplicates(names):
             raise self._fault(*self._equal(members[first], members[second]))
-        return [self._planned(member) for member in members]
+        return [self._planned(*both) for both in zip(members, self._places(names), strict=True)]
+
+    def _places(self, names: Sequence[str]) -> Iterable[str]:
+        # names that somebody chose are looked for where they say
+        is_spread = self.members.ensemble.naming == "hash" and not self.layout.is_model
+        return places(self.base / self.layout.directory, names) if is_spread else names
 
     def _equal(self, first: Member, second: Member) -> tuple[KeyPath, str]:
         if self.members.ensemble.naming == "hash":
@@ -113,10 +119,10 @@ class Work:
         kind = "models" if self.layout.is_model else "ensembles"
         return ConfigError("the config", [Fault((kind, self.entity, *path), message)])
 
-    def _planned(self, member: Member) -> Planned:
+    def _planned(self, member: Member, place: str) -> Planned:
         # derived values follow from the recipe; hashed, their last digit would tie it to a machine
         digest = recipe_digest(self.recipe, {**member.params, "replica": member.replica})
-        return Planned(member.name, str(self.layout.member(member.name)), digest, member.values)
+        return Planned(member.name, str(self.layout.member(place)), digest, member.values)
 
     @property
     def is_batched(self) -> bool:

@@ -20,6 +20,7 @@ SHOWN = 8  # names in a list before "and N more"
 ENDS = 3  # first and last rows of the table
 WIDTH = 80
 MANY_JOBS = 1000  # jobs of their own beyond which a cluster's scheduler becomes the slow part
+SHORT_S = 60.0  # of a member that waits longer for a job of its own than it runs
 TIME = re.compile(r"\s*([0-9.]+)\s*(s|m|min|h|d)?[a-z]*\s*")
 MINUTES = {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440}
 
@@ -219,9 +220,17 @@ def warnings(work: Work, pending: int = 0, at_once: int | None = None) -> list[s
         if name not in used and not _reads_params(work.settings)
     ]
     told += [f"nothing is filled into {source.path}" for source in _idle(work, found, values)]
-    if at_once and not work.is_batched and pending > MANY_JOBS:
-        told.append(f"{pending} jobs; batch_settings puts many members into one job")
+    if at_once and not work.is_batched:
+        told += _too_many_jobs(work, pending, at_once)
     return told
+
+
+def _too_many_jobs(work: Work, pending: int, at_once: int) -> Iterator[str]:
+    seconds = _mean_seconds(work)
+    is_short = seconds is not None and seconds < SHORT_S and pending > at_once
+    if is_short or pending > MANY_JOBS:
+        each = f" of about {seconds:.2g} s" if is_short else ""
+        yield f"{pending} jobs{each}; batch_settings puts many members into one job"
 
 
 def _reads_params(settings: Model) -> bool:

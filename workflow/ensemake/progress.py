@@ -1,6 +1,6 @@
 """Where the members stand while Snakemake runs them, and how that is told in a line.
 
-A job is known by its marker, `<root>/.ensemake/<entity>/<name>.done`: a member's or a batch's.
+A job is known by its marker, `<root>/.ensemake/<entity>/<place>.done`: a member's or a batch's.
 What a batch has done so far is read from the record beside its plan.
 """
 
@@ -128,14 +128,19 @@ class Board:
 
 def _job(outputs: list[str]) -> Job | None:
     marker = Path(outputs[0]) if outputs else Path()
-    if marker.suffix != ".done" or marker.parent.parent.name != ".ensemake":
+    if marker.suffix != ".done" or ".ensemake" not in marker.parts:
         return None
-    job = Job(marker.parent.name, marker)
+    job = Job(_state(marker).name, marker)
     plan = marker.with_suffix(".plan.json")
     if plan.exists():
         job.members = len(json.loads(plan.read_bytes())["members"])
         job.read = _size(_record(job))
     return job
+
+
+def _state(marker: Path) -> Path:
+    """Return the folder of an entity's markers; those of a large ensemble lie in sub-folders."""
+    return next(path for path in marker.parents if path.parent.name == ".ensemake")
 
 
 def _record(job: Job) -> Path:
@@ -237,8 +242,9 @@ def failure_line(job: Job, logs: Sequence[str], message: str) -> str:
     see = " ".join([message, "see", ", ".join(logs) or "the log"]).strip()
     if job.members > 1:
         return f"failed: a batch of {job.members} of {job.entity}: {see}"
-    folder = job.marker.parent.parent.parent / job.entity
-    own = folder / job.marker.stem
+    state = _state(job.marker)
+    folder = state.parent.parent / job.entity
+    own = folder / job.marker.relative_to(state).with_suffix("")
     directory = own if own.is_dir() else folder  # a model has no member level
     status = read_status(directory)
     if status is None or status.status == "completed":

@@ -1,6 +1,7 @@
 """Directories of members that the config no longer describes: listed, deleted when confirmed."""
 
 import shutil
+from contextlib import suppress
 
 from ensemake.overview import leftovers
 from ensemake.plan import Work
@@ -24,6 +25,10 @@ def prune(work: Work, confirmed: bool) -> list[str]:
     found = leftovers(work)
     for path in found if confirmed else []:
         shutil.rmtree(path)
-        work.layout.done(path.name).unlink(missing_ok=True)
+        place = work.layout.place(path.name, str(path.relative_to(work.base)))
+        work.layout.done(place).unlink(missing_ok=True)
+        if path.parent != work.base / work.layout.directory:
+            with suppress(OSError):  # a sub-folder that still holds others
+                path.parent.rmdir()
     verb = "deleted" if confirmed else "would delete"
     return [f"{verb} {path}" for path in found]

@@ -256,9 +256,9 @@ class Entity:
         # markers first: one that appears after this look belongs to a run that is under way
         marked = _stems(self.layout.state, ".done")
         pending = self.work.planned if self._is_forced else self.work.pending()
-        for member in pending:
-            if member.name in marked:
-                self.layout.done(member.name).unlink(missing_ok=True)
+        for place in map(self._place, pending):
+            if place in marked:
+                self.layout.done(place).unlink(missing_ok=True)
         return pending
 
     @property
@@ -303,7 +303,7 @@ class Entity:
 
     @cached_property
     def _chunk_of(self) -> dict[str, str]:
-        return {m.name: chunk for chunk, plan in self.chunks.items() for m in plan.members}
+        return {self._place(m): chunk for chunk, plan in self.chunks.items() for m in plan.members}
 
     # ---- input functions, params, commands ----
 
@@ -331,7 +331,7 @@ class Entity:
         if not self.pending:
             return self._newest_status()
         EXPECTED[self.name] = len(self.pending)
-        names: Collection[str] = [member.name for member in self.pending]
+        names: Collection[str] = [self._place(member) for member in self.pending]
         if self.is_batched:  # one that may be under way has members that are complete by now
             names = self.chunks
             EXPECTED[self.name] = sum(len(plan.members) for plan in self.chunks.values())
@@ -365,7 +365,7 @@ class Entity:
 
     def member_name(self, wildcards: Any) -> str:
         """Name of a member: of a model, its only one's."""
-        return self._member(wildcards)
+        return Path(self._member(wildcards)).name
 
     @of_wildcards
     def digest(self, wildcards: Any) -> str:
@@ -385,11 +385,15 @@ class Entity:
     def _planned(self) -> dict[str, Planned]:
         if not self.experiment.is_main:
             return {}
-        return {member.name: member for member in self.work.planned}
+        return {self._place(member): member for member in self.work.planned}
+
+    def _place(self, member: Planned) -> str:
+        return self.layout.place(member.name, member.directory)
 
     def _member(self, wildcards: Any) -> str:
-        name = getattr(wildcards, "member", None)
-        return name or next(iter(self._planned), "")
+        """Return the place of a member: of a model, which has no wildcard, its only one's name."""
+        place = getattr(wildcards, "member", None)
+        return place or next(iter(self._planned), "")
 
     def directories(self, job: Any) -> list[Path]:
         """Directories of the members that a job of ours runs, none for other jobs."""
@@ -462,11 +466,9 @@ def _is_template(value: Resource) -> bool:
 
 
 def _stems(folder: Path, suffix: str) -> set[str]:
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return set()
-    return {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
+    """Return what lies in a folder and below it with this suffix, without it."""
+    found = (f"{path}/{name}" for path, _, names in os.walk(folder) for name in names)
+    return {path[len(f"{folder}/") : -len(suffix)] for path in found if path.endswith(suffix)}
 
 
 def begin(experiment: Experiment) -> None:

@@ -56,6 +56,13 @@ def _with(batch: int | None, growth: float, *words: str) -> Callable[[Path, int]
     return measured
 
 
+def _whole_run(folder: Path, members: int) -> Sample:
+    """Measure a first run with tables and page; on its own, for the other steps have no results."""
+    own = folder / "whole"
+    project.write(own, members, batch=500)
+    return workflow()(own, members)
+
+
 def _job(folder: Path, members: int) -> Sample:
     """Measure what a cluster job of one finished member costs: all of it is Snakemake's start."""
     return measure.run(job_command(folder), folder, project.environment())
@@ -78,6 +85,7 @@ def job_command(folder: Path) -> list[str]:
 
 
 STEPS = [
+    Step("a whole run, batches of 500", _whole_run),
     Step("members made, one by one", inside("expand")),
     Step("members, digests, check for equal ones", inside("work")),
     Step("plans as JSON", inside("plans")),

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
@@ -71,19 +70,13 @@ def program(exe: str, own: Collection[str], base: Path, directory: Path) -> str:
         The member's directory. The path to ``exe`` is relative to it, so that the whole project
         can be moved.
     """
-    if os.path.isabs(exe) or _is_on_path(exe, os.environ.get("PATH")):
+    if os.path.isabs(exe) or ("/" not in exe and shutil.which(exe)):
         return exe
     if exe.removeprefix("./") in own:
         return f"./{exe.removeprefix('./')}"
     if (base / exe).exists():
         return os.path.relpath(base / exe, directory)
     return exe
-
-
-@lru_cache
-def _is_on_path(exe: str, path: str | None) -> bool:
-    """Look for a program as often as PATH has folders, but once for all members."""
-    return "/" not in exe and shutil.which(exe, path=path) is not None
 
 
 def program_fault(exe: str, own: Collection[str], base: Path) -> str | None:

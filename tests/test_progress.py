@@ -173,3 +173,16 @@ def test_lines_on_a_terminal(failing: Project) -> None:
 def test_dry_runs_and_verbose_runs_say_all(failing: Project) -> None:
     assert "rule sweep:" in failing.run("--dry-run").stdout
     assert "rule sweep:" in failing.run("--printshellcmds").stderr
+
+
+def test_markers_of_others_are_no_members() -> None:
+    board = Board()
+    board.start(1, "mine", ["/home/me/.ensemake/mine.done"])
+    board.start(2, "theirs", ["results/theirs.done"])
+    assert board.others == {1: "mine", 2: "theirs"}
+
+
+def test_a_member_of_a_sub_folder_belongs_to_its_ensemble() -> None:
+    board = Board()
+    board.start(1, "sweep", marker("5d/5d30fbc82d28"))
+    assert list(board.tallies) == ["sweep"]

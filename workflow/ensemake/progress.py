@@ -22,12 +22,17 @@ BAR = 10  # cells a bar has at least
 class Job:
     """A job that runs members: one, or a batch of them."""
 
-    entity: str
+    state: Path  # folder of the entity's markers
     marker: Path
     members: int = 1
     over: Counter[str] = field(default_factory=Counter)  # its members that ended, by outcome
     slots: int = 1
     read: int = 0  # bytes of its record that were there before it, or have been read
+
+    @property
+    def entity(self) -> str:
+        """Name of the model or ensemble."""
+        return self.state.name
 
 
 @dataclass
@@ -128,9 +133,10 @@ class Board:
 
 def _job(outputs: list[str]) -> Job | None:
     marker = Path(outputs[0]) if outputs else Path()
-    if marker.suffix != ".done" or ".ensemake" not in marker.parts:
+    state = _state(marker)
+    if marker.suffix != ".done" or state is None:
         return None
-    job = Job(_state(marker).name, marker)
+    job = Job(state, marker)
     plan = marker.with_suffix(".plan.json")
     if plan.exists():
         job.members = len(json.loads(plan.read_bytes())["members"])
@@ -138,9 +144,9 @@ def _job(outputs: list[str]) -> Job | None:
     return job
 
 
-def _state(marker: Path) -> Path:
+def _state(marker: Path) -> Path | None:
     """Return the folder of an entity's markers; those of a large ensemble lie in sub-folders."""
-    return next(path for path in marker.parents if path.parent.name == ".ensemake")
+    return next((path for path in marker.parents if path.parent.name == ".ensemake"), None)
 
 
 def _record(job: Job) -> Path:
@@ -242,9 +248,8 @@ def failure_line(job: Job, logs: Sequence[str], message: str) -> str:
     see = " ".join([message, "see", ", ".join(logs) or "the log"]).strip()
     if job.members > 1:
         return f"failed: a batch of {job.members} of {job.entity}: {see}"
-    state = _state(job.marker)
-    folder = state.parent.parent / job.entity
-    own = folder / job.marker.relative_to(state).with_suffix("")
+    folder = job.state.parent.parent / job.entity
+    own = folder / job.marker.relative_to(job.state).with_suffix("")
     directory = own if own.is_dir() else folder  # a model has no member level
     status = read_status(directory)
     if status is None or status.status == "completed":

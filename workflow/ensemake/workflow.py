@@ -18,7 +18,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from snakemake.common import FUNC_OVERWRITE_PARAMS_ATTR
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
@@ -46,6 +45,7 @@ from ensemake.validate import check, rule_name, shape
 from ensemake.yamlfile import Document
 
 DEFAULT_CONFIG = "config/config.yaml"
+SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
 
 
@@ -174,7 +174,7 @@ def of_wildcards(function: Callable[..., Any]) -> Callable[..., Any]:
     what a job costs; a function that says them is not inspected. Without the mark it works as well.
     """
     known = {"wildcards": Parameter("wildcards", Parameter.POSITIONAL_OR_KEYWORD)}
-    setattr(function, FUNC_OVERWRITE_PARAMS_ATTR, known)
+    setattr(function, SAID_PARAMETERS, known)
     return function
 
 

@@ -215,6 +215,20 @@ def test_members_find_their_lock_held_and_wait_where_another_has_it(batch: Batch
     assert not (batch.folder / "m1/held").exists()
 
 
+@pytest.mark.parametrize("taken", [8, 9, 10])
+def test_the_lock_is_handed_on_whatever_its_number(tmp_path: Path, taken: int) -> None:
+    (tmp_path / "run.sh").write_text("[[ $ENSEMAKE_LOCKED && /dev/fd/9 -ef ${0%/*}/.lock ]]")
+    code = f"""
+import os
+from ensemake.processes import Task, _spawn
+while os.open(os.devnull, os.O_RDONLY) < {taken}: pass
+pid = _spawn(Task(0, {str(tmp_path)!r}, "d", {{}}))
+raise SystemExit(os.waitpid(pid, 0)[1])
+"""
+    environ = {**os.environ, "PYTHONPATH": PACKAGES}
+    assert subprocess.run([sys.executable, "-c", code], env=environ).returncode == 0
+
+
 def test_complete_members_are_not_started_again(batch: Batch) -> None:
     batch.write("true", "test -e ../ready")
     assert batch.run()[0] == 1

@@ -112,9 +112,12 @@ class Bench:
 
     def _steps_once(self, members: int) -> float:
         spent = 0.0
-        for name, sample in steps.run_all(self.folders.fresh(), members):
-            self._keep(self.steps, name, members, sample)
-            spent += sample.wall_s
+        try:
+            for name, sample in steps.run_all(self.folders.fresh(), members):
+                self._keep(self.steps, name, members, sample)
+                spent += sample.wall_s
+        except CommandError as error:
+            self._note(f"steps of {members} members: {error}")
         return spent
 
     def draw(self) -> Sample:

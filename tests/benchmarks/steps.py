@@ -70,11 +70,12 @@ def _job(folder: Path, members: int) -> Sample:
 
 def job_command(folder: Path) -> list[str]:
     """Return the command of a job, as an executor plugin puts it together."""
-    member = next(path for path in (folder / "results/bench/sweep").iterdir() if path.is_dir())
+    script = next((folder / "results/bench/sweep").rglob("run.sh"))
+    member = script.parent.relative_to(folder / "results/bench/sweep")
     prefix = b64encode(b".snakemake/storage").decode()
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(project.SNAKEFILE)),
-        *("--target-jobs", f"sweep:member={member.name}", "--allowed-rules", "sweep"),
+        *("--target-jobs", f"sweep:member={member}", "--allowed-rules", "sweep"),
         *("--cores", "1", "--attempt", "1", "--force-use-threads", "--force"),
         *("--target-files-omit-workdir-adjustment", "--max-inventory-time", "0"),
         *("--retries", "0", "--nocolor", "--no-hooks", "--nolock", "--ignore-incomplete"),

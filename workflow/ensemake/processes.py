@@ -147,6 +147,7 @@ def _locked(directory: str) -> Iterator[int | None]:
     except OSError:
         yield None
         return
+    os.set_inheritable(lock, lock == LOCK)  # glibc before 2.29 keeps what is duplicated onto itself
     try:
         yield lock if _lock(lock) else None
     finally:

@@ -163,14 +163,17 @@ def main() -> int:
     where = folders.place(options.folder)
     with tempfile.TemporaryDirectory(prefix="ensemake-bench-", dir=where) as folder:
         bench, draw = Bench(options, Path(folder)), None
-        if not options.no_contest:
-            bench.contest()
-        if not options.no_cluster:
-            bench.measure_cluster()
-        if not options.no_steps:
-            bench.measure_steps()
-            draw = bench.draw()
-        bench.write(draw)
+        try:
+            if not options.no_steps:
+                draw = bench.draw()
+            if not options.no_contest:
+                bench.contest()
+            if not options.no_cluster:
+                bench.measure_cluster()
+            if not options.no_steps:
+                bench.measure_steps()
+        finally:  # half an hour's figures, also after Ctrl-C
+            bench.write(draw)
     return 0
 
 

@@ -156,7 +156,7 @@ def plot(runs: Records, path: Path) -> None:
     """Draw wall time over members, both logarithmic."""
     import matplotlib.pyplot as plt  # half a second, and not while something is measured
 
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     for name, by_size in runs.items():
         sizes = sorted(n for n in by_size if n > 1)
         if sizes:
@@ -164,7 +164,7 @@ def plot(runs: Records, path: Path) -> None:
             axes.loglog(sizes, walls, marker="o", label=name)
     axes.set(xlabel="members", ylabel="wall time in s")
     axes.grid(which="both", alpha=0.2)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")
     plt.rcParams["svg.hashsalt"] = "ensemake"
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)

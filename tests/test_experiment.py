@@ -349,6 +349,14 @@ def test_paths_are_those_of_smartsim(folder: Path) -> None:
     assert all(Path(model.path, "run.sh").exists() for model in ensemble)
 
 
+def test_a_model_does_not_lie_in_an_ensemble_of_its_first_letters(folder: Path) -> None:
+    exp = Experiment("name")
+    (folder / "name/he/heat").mkdir(parents=True)  # member heat of an ensemble he
+    assert exp.create_model("heat", exp.create_run_settings("echo")).path == str(
+        folder / "name/heat"
+    )
+
+
 def test_a_folder_elsewhere(folder: Path) -> None:
     (folder / "deep/er").mkdir(parents=True)
     exp = Experiment("name", exp_path="deep/er")

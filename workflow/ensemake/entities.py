@@ -179,7 +179,9 @@ class Model(Entity):
     @property
     def path(self) -> str:
         """The model's folder; of a member, below its ensemble's."""
-        return str(located(self.place.folder / (self.ensemble or ""), self.name))
+        if self.ensemble is None:
+            return str(self.place.folder / self.name)
+        return str(located(self.place.folder / self.ensemble, self.name))
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config's ``models``."""

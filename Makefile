@@ -10,11 +10,12 @@ run: $(VENV)/.ready ## run the demo on this machine
 test: $(VENV)/.ready ## run all tests
 	python -m pytest -n 2 --dist loadgroup
 
-lint: $(VENV)/.ready ## check style and types
+lint: $(VENV)/.ready ## check style, types and who imports from whom
 	ruff check .
 	ruff format --check .
 	snakefmt --check workflow/Snakefile rules
 	mypy
+	lint-imports
 
 bench: $(VENV)/.ready ## measure what a member costs, beside other tools; BENCH="--help" for options
 	python tests/benchmarks/bench.py $(BENCH)

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from ensemake.batch import run
+from ensemake.batch.runner import run_batch
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", type=Path, help="a plan that the workflow wrote")
-    return run(parser.parse_args().plan)
+    return run_batch(parser.parse_args().plan)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ensemake.faults import ConfigError
-from ensemake.validate import load
+from ensemake.check import load_config
+from ensemake.config.faults import ConfigError
 
 
 def main() -> int:
@@ -13,7 +13,7 @@ def main() -> int:
     parser.add_argument("config", type=Path, help="relative paths in it start from this folder")
     file = parser.parse_args().config
     try:
-        config = load(file)
+        config = load_config(file)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ensemake.generate import generate
-from ensemake.plan import Plan, Work, read_config, read_plan
+from ensemake.member.generate import generate
+from ensemake.member.plan import Plan, Work, read_config, read_plan
 
 
 def main() -> int:

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ensemake.config import Config, schema
-from ensemake.state import MEANING
-from ensemake.wording import sections
+from ensemake.config.schema import Config, schema
+from ensemake.config.shape_faults import sections
+from ensemake.member.state import MEANING
 
 FOLDER = Path(__file__).parent.parent / "config"
 MARKS = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ensemake.collect import write_members
-from ensemake.plan import Work, read_config
+from ensemake.member.plan import Work, read_config
+from ensemake.results.collect import write_members
 
 
 def main() -> None:

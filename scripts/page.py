@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ensemake.page import write_page
-from ensemake.plan import read_config
+from ensemake.member.plan import read_config
+from ensemake.show.page import write_page
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from ensemake.collect import write_parquet
-from ensemake.plan import Work, read_config
+from ensemake.member.plan import Work, read_config
+from ensemake.results.collect import write_parquet
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ensemake.pictures import draw_all
-from ensemake.plan import Work, read_config
+from ensemake.member.plan import Work, read_config
+from ensemake.results.plot_files import draw_all
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ensemake.plan import Work, read_config
-from ensemake.preview import preview_lines
+from ensemake.member.plan import Work, read_config
+from ensemake.show.preview import preview_lines
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ensemake.plan import Work, read_config
-from ensemake.prune import prune
+from ensemake.member.plan import Work, read_config
+from ensemake.results.prune import prune
 
 
 def main() -> None:

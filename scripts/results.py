@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from ensemake.collect import write_members, write_results
-from ensemake.overview import outcomes, status_lines
-from ensemake.page import write_page
-from ensemake.plan import Work, read_config
+from ensemake.member.plan import Work, read_config
+from ensemake.results.collect import write_members, write_results
+from ensemake.results.outcomes import outcomes, status_lines
+from ensemake.show.page import write_page
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def tell(work: Work) -> None:
     write_members(work)
     path, faults = write_results(work, found)
     if work.settings.metrics and not work.layout.is_model:
-        from ensemake.pictures import draw_all  # a second to import
+        from ensemake.results.plot_files import draw_all  # a second to import
 
         draw_all(work)
     lines = status_lines(work, found)

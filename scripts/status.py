@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ensemake.overview import status_lines
-from ensemake.plan import Work, read_config
+from ensemake.member.plan import Work, read_config
+from ensemake.results.outcomes import status_lines
 
 
 def main() -> None:

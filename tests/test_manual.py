@@ -15,13 +15,13 @@ import jsonschema
 import pytest
 import yaml
 
-from ensemake import yamlfile
-from ensemake.expressions import GLOBALS
-from ensemake.generate import generate
-from ensemake.plan import Plan, Work
-from ensemake.spaces import Distribution, axis
-from ensemake.state import Status
-from ensemake.validate import load
+from ensemake.check import load_config
+from ensemake.config.yamlfile import load_yaml
+from ensemake.member.generate import generate
+from ensemake.member.plan import Plan, Work
+from ensemake.member.state import StatusFile
+from ensemake.sweep.expressions import GLOBALS
+from ensemake.sweep.spaces import Distribution, axis
 
 from .conftest import REPOSITORY, Project
 
@@ -83,9 +83,9 @@ def test_example_loads_and_makes_its_members(
         "shutil.which", lambda name: f"/bin/{name}" if name in provided else found(name)
     )
     (folder / "config.yaml").write_text(block.body)
-    assert not yamlfile.load(Path("config.yaml")).faults
+    assert not load_yaml(Path("config.yaml")).faults
     (folder / "config.yaml").write_text(yaml.safe_dump(whole(block), sort_keys=False))
-    config = load(Path("config.yaml"))
+    config = load_config(Path("config.yaml"))
     for name, settings in config.entities.items():
         work = Work(config, name)
         assert work.planned
@@ -145,7 +145,7 @@ def test_spaces_give_what_the_table_says(space: str, gives: str) -> None:
 def test_functions_and_fields_are_all_named() -> None:
     named = re.findall(r"^- `([a-z0-9 ]+)`$", TEXT, re.MULTILINE)
     assert sorted(" ".join(named).split()) == sorted(GLOBALS)
-    for field in fields(Status):
+    for field in fields(StatusFile):
         assert f"| `{field.name}` |" in TEXT
 
 

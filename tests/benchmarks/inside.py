@@ -10,15 +10,15 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ensemake.collect import write_results
-from ensemake.config import Config
-from ensemake.generate import generate
-from ensemake.members import expand
-from ensemake.overview import status_lines
-from ensemake.plan import Work
-from ensemake.preview import preview_lines
-from ensemake.state import Status
-from ensemake.validate import load
+from ensemake.check import load_config
+from ensemake.config.schema import Config
+from ensemake.member.generate import generate
+from ensemake.member.plan import Work
+from ensemake.member.state import StatusFile
+from ensemake.results.collect import write_results
+from ensemake.results.outcomes import status_lines
+from ensemake.show.preview import preview_lines
+from ensemake.sweep.members import expand
 
 BASE = Path()
 ENTITY = "sweep"
@@ -50,7 +50,7 @@ def _generate(work: Work) -> None:
 def complete(work: Work) -> None:
     """Write what run.sh would have left of a success."""
     for member in work.planned:
-        status = Status("completed", 0, member.digest, "host", "2024-01-01T00:00:00+0000")
+        status = StatusFile("completed", 0, member.digest, "host", "2024-01-01T00:00:00+0000")
         Path(member.directory).mkdir(parents=True, exist_ok=True)
         Path(member.directory, "status.json").write_text(json.dumps(asdict(status)) + "\n")
 
@@ -73,7 +73,7 @@ OF_WORK: dict[str, Callable[[Work], Any]] = {
 
 def main() -> None:
     step = sys.argv[1]
-    config = load(Path("config/config.yaml"))
+    config = load_config(Path("config/config.yaml"))
     work = Work(config, ENTITY) if step in OF_WORK else None
     began = time.perf_counter()
     with redirect_stdout(StringIO()):

@@ -82,7 +82,7 @@ def test_submission_gives_up_when_asked_to(fake, tmp_path):
 def test_a_hung_server_does_not_hang_the_caller(fake, monkeypatch, command):
     fake.set(hang=[command])
     monkeypatch.setitem(commands.PATIENCE, command, 0.5)
-    answer = commands.call(command, "1.pbshost")
+    answer = commands.run_command(command, "1.pbshost")
     assert answer.code == commands.TIMEOUT
     assert "no answer" in answer.complaint
 
@@ -134,7 +134,7 @@ def test_any_number_of_jobs_takes_one_port(fake, tmp_path):
 def test_without_express_the_ports_run_out(fake, tmp_path):
     """The reason for -E: this is what the fake, as the real one, does without."""
     ids = [f"{number}.pbshost" for number in range(600)]
-    answer = commands.call("qstat", "-x", "-f", "-F", "json", *ids)
+    answer = commands.run_command("qstat", "-x", "-f", "-F", "json", *ids)
     assert "all reserved ports in use" in answer.err
 
 
@@ -173,7 +173,9 @@ def test_what_is_over_already_is_no_error_for_qdel(fake, tmp_path):
     wait_for(lambda: fake.jobs[exiting]["job_state"] == "E")
     first = array.replace("[]", "[0]")
     wait_for(lambda: fake.jobs[first]["job_state"] == "X")
-    codes = {job: commands.call("qdel", job).code for job in (over, exiting, first, "99.pbshost")}
+    codes = {
+        job: commands.run_command("qdel", job).code for job in (over, exiting, first, "99.pbshost")
+    }
     assert list(codes.values()) == [35, 168, 55, 153]
     assert all(commands.delete([job]).code == 0 for job in codes)
     fake.release()
@@ -244,7 +246,7 @@ def test_pbs_is_accepted(fake):
 def test_ctrl_c_does_not_reach_a_command(fake, tmp_path):
     """A command in the terminal's foreground group would get the signal too."""
     replace(tmp_path / "bin", "qselect", "ps -o pgid= -p $$; ps -o pid= -p $$")
-    answer = commands.call("qselect")
+    answer = commands.run_command("qselect")
     group, own = answer.out.split()
     assert group == own
     assert (

@@ -20,7 +20,7 @@ from snakemake_executor_plugin_pbs import (
     request,
 )
 from snakemake_executor_plugin_pbs.commands import version
-from snakemake_executor_plugin_pbs.verdict import Outcome, reason, verdict
+from snakemake_executor_plugin_pbs.verdict import JobEnd, end_reason, verdict
 
 # Names
 
@@ -101,9 +101,9 @@ def test_walltime_has_no_days(minutes, text):
 
 def test_no_walltime_is_not_a_walltime_of_0():
     """PBS would accept it, and end the job at once."""
-    assert "-l walltime" not in " ".join(request.arguments({}, 1))
+    assert "-l walltime" not in " ".join(request.qsub_arguments({}, 1))
     with pytest.raises(ValueError, match="runtime"):
-        request.arguments({"runtime": 0}, 1)
+        request.qsub_arguments({"runtime": 0}, 1)
 
 
 def test_arguments():
@@ -114,26 +114,26 @@ def test_arguments():
         "pbs_extra": "-l place=excl -W 'group_list=a b'",
         "nodes": 2,
     }
-    words = request.arguments(resources, 1)
+    words = request.qsub_arguments(resources, 1)
     assert words[:4] == ["-l", "select=2:ncpus=1:mpiprocs=1", "-l", "walltime=00:10:00"]
     assert words[4:8] == ["-q", "gpu", "-A", "p 1"]
     assert words[8:] == ["-l", "place=excl", "-W", "group_list=a b"]
 
 
 def test_several_nodes_are_distinct():
-    assert request.arguments({"nodes": 2}, 1)[2:4] == ["-l", "place=scatter"]
+    assert request.qsub_arguments({"nodes": 2}, 1)[2:4] == ["-l", "place=scatter"]
 
 
 def test_what_qsub_refuses_beside_a_select_statement_goes_into_it():
     resources = {"mem_mb": 100, "pbs_extra": "-l ncpus=4 -l mem=8gb -m n -l ngpus=2 -l place=free"}
-    words = request.arguments(resources, 1)
+    words = request.qsub_arguments(resources, 1)
     assert words[:2] == ["-l", "select=1:ncpus=4:mpiprocs=1:mem=8gb:ngpus=2"]
     assert words[2:] == ["-m", "n", "-l", "place=free"]
 
 
 def test_a_select_statement_of_the_users_own_replaces_ours():
     resources = {"nodes": 2, "pbs_extra": "-l select=2:ncpus=36:model=fast -l ncpus=4"}
-    assert request.arguments(resources, 1) == [
+    assert request.qsub_arguments(resources, 1) == [
         *("-l", "place=scatter", "-l", "select=2:ncpus=36:model=fast")
     ]
 
@@ -207,20 +207,20 @@ def test_waiting_sub_job_shares_its_arrays_trouble():
 @pytest.mark.parametrize("state", list("QHWRSEBTMU"))
 @pytest.mark.parametrize("status", [0, -11, -3, 1])
 def test_exit_status_means_nothing_before_the_end(state, status):
-    assert verdict({"job_state": state, "Exit_status": status}, None).outcome is Outcome.WAIT
+    assert verdict({"job_state": state, "Exit_status": status}, None).outcome is JobEnd.WAIT
 
 
 @pytest.mark.parametrize("state", ["F", "X"])
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (0, Outcome.SUCCESS),
-        ("0", Outcome.SUCCESS),
-        (1, Outcome.FAILURE),
-        (271, Outcome.FAILURE),
-        (-29, Outcome.FAILURE),
-        (256, Outcome.FAILURE),
-        (None, Outcome.FAILURE),
+        (0, JobEnd.SUCCESS),
+        ("0", JobEnd.SUCCESS),
+        (1, JobEnd.FAILURE),
+        (271, JobEnd.FAILURE),
+        (-29, JobEnd.FAILURE),
+        (256, JobEnd.FAILURE),
+        (None, JobEnd.FAILURE),
     ],
 )
 def test_only_zero_is_success(state, status, outcome):
@@ -238,16 +238,16 @@ def test_never_run_is_no_success_even_with_a_good_substate():
 @pytest.mark.parametrize(
     ("record", "marker", "outcome"),
     [
-        (None, 0, Outcome.SUCCESS),
-        (None, 5, Outcome.FAILURE),
-        (None, None, Outcome.VANISHED),
+        (None, 0, JobEnd.SUCCESS),
+        (None, 5, JobEnd.FAILURE),
+        (None, None, JobEnd.VANISHED),
         # without history an ended sub-job shows another one's status
-        ({"job_state": "X", "Exit_status": 1}, 0, Outcome.SUCCESS),
-        ({"job_state": "X", "Exit_status": 0}, 5, Outcome.FAILURE),
-        ({"job_state": "X", "Exit_status": -29}, 0, Outcome.FAILURE),
+        ({"job_state": "X", "Exit_status": 1}, 0, JobEnd.SUCCESS),
+        ({"job_state": "X", "Exit_status": 0}, 5, JobEnd.FAILURE),
+        ({"job_state": "X", "Exit_status": -29}, 0, JobEnd.FAILURE),
         # a job may trap SIGTERM and end with 0: over its walltime it is a failure
-        ({"job_state": "F", "Exit_status": -29}, 0, Outcome.FAILURE),
-        ({"job_state": "R"}, 0, Outcome.WAIT),
+        ({"job_state": "F", "Exit_status": -29}, 0, JobEnd.FAILURE),
+        ({"job_state": "R"}, 0, JobEnd.WAIT),
     ],
 )
 def test_marker_decides_only_where_pbs_cannot_tell(record, marker, outcome):
@@ -257,21 +257,21 @@ def test_marker_decides_only_where_pbs_cannot_tell(record, marker, outcome):
 def test_a_deleted_job_has_failed_whatever_it_exits_with():
     """Seen: a job that traps SIGTERM, and any job of root, ends with 0 when it is deleted."""
     judged = verdict({"job_state": "F", "Exit_status": 0, "substate": 91}, 0)
-    assert judged.outcome is Outcome.FAILURE
+    assert judged.outcome is JobEnd.FAILURE
     assert "killed by qdel" in judged.reason
 
 
 def test_held_by_the_system_is_hopeless_but_dependencies_are_not():
     held = {"job_state": "H", "Hold_Types": "s", "comment": "job held, too many failed attempts"}
-    assert verdict(held, None).outcome is Outcome.HOPELESS
+    assert verdict(held, None).outcome is JobEnd.HOPELESS
     assert "too many failed attempts" in verdict(held, None).reason
-    assert verdict({**held, "depend": "afterok:1.h"}, None).outcome is Outcome.WAIT
-    assert verdict({"job_state": "H", "Hold_Types": "u"}, None).outcome is Outcome.WAIT
+    assert verdict({**held, "depend": "afterok:1.h"}, None).outcome is JobEnd.WAIT
+    assert verdict({"job_state": "H", "Hold_Types": "u"}, None).outcome is JobEnd.WAIT
 
 
 def test_can_never_run_is_hopeless_and_says_why():
     judged = verdict({"job_state": "Q", "comment": "Can Never Run: mem (R: 900gb)"}, None)
-    assert judged.outcome is Outcome.HOPELESS
+    assert judged.outcome is JobEnd.HOPELESS
     assert "mem (R: 900gb)" in judged.reason
 
 
@@ -287,20 +287,22 @@ def test_can_never_run_is_hopeless_and_says_why():
     ],
 )  # fmt: skip
 def test_reasons_in_words(status, words):
-    assert words in reason(status, "")
+    assert words in end_reason(status, "")
 
 
 def test_reason_is_one_line_and_has_the_comment_only_where_it_tells_something():
     ran = "Job run at Mon Nov 23 at 16:33 on (h:ncpus=1)"
-    assert reason(3, f"{ran} and failed") == "exit code 3"
-    assert reason(271, f"{ran} and terminated by u@h") == "killed by qdel (PBS: terminated by u@h)"
-    assert reason(7, f"{ran} and terminated by u@h").startswith("killed by qdel (exit code 7)")
-    assert "\n" not in reason(None, "several\n  lines")
+    assert end_reason(3, f"{ran} and failed") == "exit code 3"
+    assert (
+        end_reason(271, f"{ran} and terminated by u@h") == "killed by qdel (PBS: terminated by u@h)"
+    )
+    assert end_reason(7, f"{ran} and terminated by u@h").startswith("killed by qdel (exit code 7)")
+    assert "\n" not in end_reason(None, "several\n  lines")
 
 
 @given(st.one_of(st.none(), st.integers(-100, 600)), st.text())
 def test_every_job_that_failed_has_a_reason(status, comment):
-    line = reason(status, comment)
+    line = end_reason(status, comment)
     assert line
     assert line.splitlines() == [line]
 
@@ -343,7 +345,7 @@ def test_shell_functions_travel():
 def make_script(folder: Path, command: str) -> jobscript.Paths:
     paths = jobscript.Paths.of(folder, "it's-a job")
     (folder / "env").write_text("export A=1\n")
-    text = jobscript.script(command, "abc123", paths, folder / "env", folder, 0o022)
+    text = jobscript.job_script(command, "abc123", paths, folder / "env", folder, 0o022)
     paths.script.write_text(text)
     return paths
 

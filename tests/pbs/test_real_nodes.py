@@ -37,7 +37,8 @@ with open(os.environ["RAN_LOG"], "a") as log:
 began = time.time()
 runner = int(pathlib.Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
 deadly = pathlib.Path(os.environ["RAN_LOG"]).with_name("deadly")
-if b"ensemake.agents" in pathlib.Path(f"/proc/{runner}/cmdline").read_bytes() and deadly.exists():
+command = pathlib.Path(f"/proc/{runner}/cmdline").read_bytes()
+if b"ensemake.batch.node_agent" in command and deadly.exists():
     deadly.unlink()
     os.kill(runner, signal.SIGKILL)
     time.sleep(60)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from slurm_cluster import Cluster, until
 
-from ensemake.config import Model, RunSettings
-from ensemake.plan import Plan, Planned
+from ensemake.config.schema import Model, RunSettings
+from ensemake.member.plan import Plan, Planned
 
 pytestmark = pytest.mark.slurm
 PACKAGES = Path(__file__).parents[2] / "workflow"
-RUNNER = f"PYTHONPATH={PACKAGES} {sys.executable} -m ensemake.batch plan.json"
+RUNNER = f"PYTHONPATH={PACKAGES} {sys.executable} -m ensemake.batch.runner plan.json"
 # How the Slurm plugin starts a job's work: a step of its own, nearly all of SLURM_* removed.
 IN_A_STEP = (
     'env -i PATH="$PATH" SLURM_CONF=$SLURM_CONF SLURM_JOB_ID=$SLURM_JOB_ID '

@@ -70,6 +70,6 @@ def test_training_ensemble_as_a_batch(folder: Path) -> None:
 
 
 def _status(model: object) -> object:
-    from ensemake.state import read_status
+    from ensemake.member.state import read_status
 
     return read_status(Path(model.path))  # type: ignore[attr-defined]

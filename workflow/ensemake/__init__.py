@@ -4,7 +4,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ensemake.entities import Ensemble, Model
     from ensemake.errors import (
         EnsemakeError,
         EntityExistsError,
@@ -12,8 +11,9 @@ if TYPE_CHECKING:
         RunningError,
         UnsupportedError,
     )
-    from ensemake.experiment import Experiment
-    from ensemake.settings import (
+    from ensemake.python.entities import Ensemble, Model
+    from ensemake.python.experiment import Experiment
+    from ensemake.python.settings import (
         AprunSettings,
         BatchSettings,
         JsrunSettings,
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
         Singularity,
         SrunSettings,
     )
-    from ensemake.statuses import Status
+    from ensemake.python.statuses import Status
 
 __version__ = "0.1.0"
 
 # Every cluster job imports this package: what scripts need is imported when they ask for it.
 _HOMES = {
-    "entities": ("Ensemble", "Model"),
+    "python.entities": ("Ensemble", "Model"),
     "errors": (
         "EnsemakeError",
         "EntityExistsError",
@@ -39,8 +39,8 @@ _HOMES = {
         "RunningError",
         "UnsupportedError",
     ),
-    "experiment": ("Experiment",),
-    "settings": (
+    "python.experiment": ("Experiment",),
+    "python.settings": (
         "AprunSettings",
         "BatchSettings",
         "JsrunSettings",
@@ -52,7 +52,7 @@ _HOMES = {
         "Singularity",
         "SrunSettings",
     ),
-    "statuses": ("Status",),
+    "python.statuses": ("Status",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -21,35 +21,35 @@ from typing import Any
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
-from ensemake import provenance, yamlfile
-from ensemake.allocation import CPUS, allocation, own_node
-from ensemake.collect import collected_digest, members_digest
-from ensemake.command import resource
-from ensemake.config import BatchSettings, Config, Model, Resource
-from ensemake.faults import ConfigError, Fault
-from ensemake.files import sources
-from ensemake.generate import write
-from ensemake.launchers import STEPS
-from ensemake.layout import Layout, config_copy, layout, root
+from ensemake.atomic import write_atomically
+from ensemake.batch.allocation import CPUS, allocation, own_node
+from ensemake.check import check_config, check_shape, rule_name
+from ensemake.cluster.end_reasons import cluster_reason, explain
+from ensemake.cluster.resources import batch_resources, member_resources
+from ensemake.cluster.slurm_jobs import submit_plainly
+from ensemake.cluster.slurm_polling import be_patient
+from ensemake.config.faults import ConfigError, Fault
+from ensemake.config.schema import BatchSettings, Config, Model, Resource
+from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.lock import free_dead_lock
-from ensemake.page import page_path
+from ensemake.member.command import resource
+from ensemake.member.files import sources
+from ensemake.member.launchers import STEPS
+from ensemake.member.layout import Layout, config_copy, layout, root
+from ensemake.member.plan import Plan, Planned, Work
 from ensemake.paths import share
-from ensemake.patience import be_patient
-from ensemake.plainjobs import submit_plainly
-from ensemake.plan import Plan, Planned, Work
-from ensemake.progress import EXPECTED
-from ensemake.provenance import VARIABLE
-from ensemake.reasons import cluster_reason, explain
-from ensemake.submit import batch_resources, member_resources
-from ensemake.validate import check, rule_name, shape
-from ensemake.yamlfile import Document
+from ensemake.results import provenance
+from ensemake.results.collect import collected_digest, members_digest
+from ensemake.results.provenance import VARIABLE
+from ensemake.show.page import page_path
+from ensemake.show.progress import EXPECTED
 
 DEFAULT_CONFIG = "config/config.yaml"
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
 
 
-class Experiment:
+class ExperimentRules:
     """The config as rules see it.
 
     Parameters
@@ -67,12 +67,12 @@ class Experiment:
             _keep_to_what_is_here(workflow)
         self.document = _document(workflow, config)
         with _Told():
-            self.config: Config = (check if self.is_main else shape)(self.document)
+            self.config: Config = (check_config if self.is_main else check_shape)(self.document)
         if self.is_main:
             free_dead_lock(root(self.config))
         else:
-            provenance.join(self.config)
-        self.entities = [Entity(self, name) for name in self.config.entities]
+            provenance.join_run(self.config)
+        self.entities = [EntityRules(self, name) for name in self.config.entities]
         self.batched = [entity for entity in self.entities if entity.is_batched]
         self.single = [entity for entity in self.entities if not entity.is_batched]
         self.ended: list[tuple[list[Path], str]] = []  # members whose job the cluster ended, why
@@ -99,7 +99,7 @@ class Experiment:
         path = config_copy(self.config)
         if self.is_main:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, self.config.model_dump_json(indent=2).encode())
+            write_atomically(path, self.config.model_dump_json(indent=2).encode())
         return str(path)
 
     def log(self, target: str) -> str:
@@ -161,7 +161,7 @@ def _document(workflow: Any, config: Mapping[str, Any]) -> Document:
         if len(files) > 1:
             fault = Fault((), f"only one --configfile can be used, {len(files)} were given")
             raise ConfigError(os.path.relpath(files[-1]), [fault])
-        document = yamlfile.load(Path(os.path.relpath(files[0])))
+        document = load_yaml(Path(os.path.relpath(files[0])))
     if isinstance(document.data, dict):
         document.override(overrides)
     return document
@@ -178,10 +178,10 @@ def of_wildcards(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-class Entity:
+class EntityRules:
     """One model or ensemble, in the terms of rules: paths with wildcards, input functions."""
 
-    def __init__(self, experiment: Experiment, name: str) -> None:
+    def __init__(self, experiment: ExperimentRules, name: str) -> None:
         self.experiment = experiment
         self.name = name
         self.rule = rule_name(name)
@@ -288,7 +288,7 @@ class Entity:
 
     def _save(self, chunk: str, plan: Plan) -> None:
         path, generated = self.layout.plan(chunk), self.layout.generated(chunk)
-        write(path, plan.as_json().encode())
+        write_atomically(path, plan.as_json().encode())
         if not all(Path(member.directory, "run.sh").exists() for member in plan.members):
             generated.unlink(missing_ok=True)
         if not generated.exists():
@@ -340,7 +340,7 @@ class Entity:
     def _stamp(self) -> str:
         """Write a new stamp; equal content would count as no change."""
         stamp = {"pending": len(self.pending), "seen": time.time_ns()}
-        write(self.layout.stamp, json.dumps(stamp).encode())
+        write_atomically(self.layout.stamp, json.dumps(stamp).encode())
         return str(self.layout.stamp)
 
     def _newest_status(self) -> list[str]:
@@ -471,11 +471,11 @@ def _stems(folder: Path, suffix: str) -> set[str]:
     return {path[len(f"{folder}/") : -len(suffix)] for path in found if path.endswith(suffix)}
 
 
-def begin(experiment: Experiment) -> None:
+def begin_run(experiment: ExperimentRules) -> None:
     """Leave a record of a run that runs members, and mend what we need of the executor."""
     pending = {e.name: len(e.pending) for e in experiment.entities if e.asked and e.pending}
     if pending:
-        provenance.begin(experiment.config, pending)
+        provenance.record_start(experiment.config, pending)
     if experiment.workflow.local_exec:
         _start_at_once(experiment.workflow)
     else:
@@ -493,7 +493,7 @@ def _start_at_once(workflow: Any) -> None:
         scheduler.subsample = max(scheduler.subsample, workflow.cores)
 
 
-def _follow_jobs(experiment: Experiment) -> None:
+def _follow_jobs(experiment: ExperimentRules) -> None:
     """Have members told why the cluster ended their jobs, and mend what Slurm's plugin lacks."""
     executor = experiment.workflow.scheduler._executor
     report = executor.report_job_error
@@ -512,14 +512,14 @@ def _follow_jobs(experiment: Experiment) -> None:
         submit_plainly(executor, VARIABLE, os.environ.get(VARIABLE, ""))
 
 
-def summary(experiment: Experiment, succeeded: bool) -> None:
+def tell_summary(experiment: ExperimentRules, succeeded: bool) -> None:
     """Tell what became of the members that were to run, and where to look.
 
     After a failure the tables are written here: Snakemake starts no job whose inputs failed.
     """
     for folders, reason in experiment.ended:  # again: some may only have been ending
         explain(folders, reason, os.environ.get(VARIABLE, ""))
-    provenance.end(experiment.config, succeeded)
+    provenance.record_end(experiment.config, succeeded)
     asked = [entity.name for entity in experiment.entities if entity.asked]
     if not asked:
         return

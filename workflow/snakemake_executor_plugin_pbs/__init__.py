@@ -20,9 +20,9 @@ from . import commands, environment, jobscript, leftovers, listing, names, plain
 from .interval import Interval
 from .settings import ExecutorSettings, common_settings
 from .ticket import Ticket, batches
-from .verdict import Outcome, Verdict, reason, verdict
+from .verdict import JobEnd, Verdict, verdict
 
-__all__ = ["Executor", "ExecutorSettings", "common_settings", "reason"]
+__all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
 
 def current_umask() -> int:
@@ -130,7 +130,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         body, files = self._body(ticket)
         for path in (paths.marker, paths.reason):
             path.unlink(missing_ok=True)
-        text = jobscript.script(
+        text = jobscript.job_script(
             body, ticket.fingerprint, paths, self._environment, self._workdir, self._umask
         )
         for path, content in {**files, paths.script: text}.items():
@@ -204,10 +204,10 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         self._note_silence(found)
         verdicts = [(info, self._judged(info, found)) for info in active_jobs]
         self._note_changes(verdicts, found)
-        hopeless = [info for info, judged in verdicts if judged.outcome is Outcome.HOPELESS]
+        hopeless = [info for info, judged in verdicts if judged.outcome is JobEnd.HOPELESS]
         commands.delete([str(info.external_jobid) for info in hopeless])
         for info, judged in verdicts:
-            if judged.outcome is Outcome.WAIT:
+            if judged.outcome is JobEnd.WAIT:
                 yield info
             else:
                 self._report(info, judged)
@@ -215,11 +215,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     def _judged(self, info: SubmittedJobInfo, found: listing.Listing | None) -> Verdict:
         """Return what has become of a job."""
         if found is None or info.aux is None:
-            return Verdict(Outcome.WAIT)
+            return Verdict(JobEnd.WAIT)
         record = listing.record_of(found, str(info.external_jobid))
         self._tell(record or {}, str(info.external_jobid))
         judged = verdict(record, self._marker(info))
-        return self._vanished(info) if judged.outcome is Outcome.VANISHED else judged
+        return self._vanished(info) if judged.outcome is JobEnd.VANISHED else judged
 
     def _marker(self, info: SubmittedJobInfo) -> int | None:
         """Return the exit code that a job has written down."""
@@ -236,9 +236,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         info.aux["missing"] = info.aux["missing"] or time.monotonic()
         patience = self.workflow.execution_settings.latency_wait
         if time.monotonic() - info.aux["missing"] < patience:
-            return Verdict(Outcome.WAIT)
+            return Verdict(JobEnd.WAIT)
         return Verdict(
-            Outcome.FAILURE,
+            JobEnd.FAILURE,
             "unknown to PBS and without an exit code: deleted, or its node was lost",
         )
 
@@ -266,7 +266,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     ) -> None:
         """Ask more rarely while nothing changes."""
         states = {job_id: record.get("job_state") for job_id, record in (found or {}).items()}
-        over = any(judged.outcome is not Outcome.WAIT for _, judged in verdicts)
+        over = any(judged.outcome is not JobEnd.WAIT for _, judged in verdicts)
         self._interval.after(changed=over or (found is not None and states != self._states))
         self._states = states
 
@@ -276,7 +276,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         ticket, log = info.aux["ticket"], info.aux["log"]
         self._live.discard(str(info.external_jobid))
         ticket.paths.marker.unlink(missing_ok=True)
-        if judged.outcome is Outcome.SUCCESS:
+        if judged.outcome is JobEnd.SUCCESS:
             self._clear(ticket, log)
             self.report_job_success(info)
             return

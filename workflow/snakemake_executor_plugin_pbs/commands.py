@@ -39,7 +39,7 @@ class Answer:
         return " ".join(self.err.split()) or f"exit code {self.code}"
 
 
-def call(*argv: str, stdin: str = "") -> Answer:
+def run_command(*argv: str, stdin: str = "") -> Answer:
     """Run a command; never raise for what it answers.
 
     A session of its own keeps Ctrl-C away from it: a qsub that is interrupted may or may not
@@ -78,7 +78,7 @@ def require_pbs() -> None:
         If they are missing, too old, or Torque's (also Slurm's imitation of those).
     """
     for name in ("qsub", "qstat"):
-        answer = call(name, "--version")
+        answer = run_command(name, "--version")
         if answer.code == 127:
             raise WorkflowError(f"No {name} on PATH: --executor pbs needs the commands of PBS.")
         release = version(answer.out + answer.err)
@@ -97,7 +97,7 @@ def require_pbs() -> None:
 
 def submit(arguments: list[str], script: str) -> Answer:
     """Call qsub with `script`; on success `out` is the job's id."""
-    answer = call("qsub", *arguments, stdin=script)
+    answer = run_command("qsub", *arguments, stdin=script)
     return Answer(answer.code, answer.out.strip(), answer.err)
 
 
@@ -127,7 +127,7 @@ def submit_patiently(
 
 def delete(job_ids: list[str]) -> Answer:
     """Remove jobs with one qdel; that some are over already is no error."""
-    answer = call("qdel", *job_ids) if job_ids else Answer(0, "", "")
+    answer = run_command("qdel", *job_ids) if job_ids else Answer(0, "", "")
     return Answer(0, "", "") if answer.code in HARMLESS else answer
 
 
@@ -139,7 +139,7 @@ def own_jobs(*selection: str) -> list[str]:
     WorkflowError
         If PBS gives no answer: submitting without knowing could run everything twice.
     """
-    answer = call("qselect", "-u", getpass.getuser(), *selection)
+    answer = run_command("qselect", "-u", getpass.getuser(), *selection)
     if answer.code:
         raise WorkflowError(f"PBS does not say which jobs are in the queue: {answer.complaint}")
     return answer.out.split()
@@ -161,7 +161,7 @@ class Queue:
         ids = listing.asked(job_ids)
         flags = ["-E", *(["-x"] if self.history else [])]
         flags += ["-t"] if any("[]" in job_id for job_id in ids) else []
-        answer = call("qstat", *flags, "-f", "-F", self.format, *ids)
+        answer = run_command("qstat", *flags, "-f", "-F", self.format, *ids)
         if listing.HISTORY_OFF in answer.err:
             self.history = False  # with -x such a server tells nothing, not even of running jobs
             return None

@@ -83,7 +83,7 @@ def quoted(path: object) -> str:
     return shlex.quote(str(path))
 
 
-def words(paths: Iterable[object]) -> str:
+def shell_words(paths: Iterable[object]) -> str:
     """Return paths as words of the shell."""
     return " ".join(map(quoted, paths))
 
@@ -93,7 +93,7 @@ def launcher(stem: Path) -> str:
     return LAUNCHER.format(script=quoted(stem))
 
 
-def script(
+def job_script(
     command: str, fingerprint: str, paths: Paths, environment: Path, workdir: Path, umask: int
 ) -> str:
     """Return the script of one job, which can also be run by hand."""
@@ -127,10 +127,10 @@ def preparation(
     files, directories = [file for file in files if file != os.devnull], list(directories)
     parents = dict.fromkeys(Path(path).parent for path in files + directories)
     return PREPARATION.format(
-        inputs=words(inputs),
-        files=words(files),
-        directories=words(directories),
-        parents=words(parents) or ".",
+        inputs=shell_words(inputs),
+        files=shell_words(files),
+        directories=shell_words(directories),
+        parents=shell_words(parents) or ".",
         patience=max(patience, 1),
     )
 

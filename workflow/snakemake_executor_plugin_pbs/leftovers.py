@@ -29,7 +29,7 @@ def index_of(job_id: str) -> str:
     return job_id.partition("[")[2].partition("]")[0]
 
 
-def named(folder: Path, job_id: str, name: str) -> tuple[str, Leftover] | None:
+def leftover_named(folder: Path, job_id: str, name: str) -> tuple[str, Leftover] | None:
     """Return name and `Leftover` of one entry of the queue if it comes from `folder`."""
     index = index_of(job_id)
     script = folder / (f"{name}.{index}.sh" if index else f"{name}.sh")
@@ -46,7 +46,7 @@ def in_queue(folder: Path, queue: commands.Queue) -> dict[str, Leftover]:
     ids = commands.own_jobs()
     found = look(queue, ids) if ids else {}
     entries = (
-        named(folder, job_id, record_name(found, job_id))
+        leftover_named(folder, job_id, record_name(found, job_id))
         for job_id, record in found.items()
         if "[]" not in job_id and record.get("job_state") not in ("F", "X")
     )

@@ -85,7 +85,7 @@ def whole_command(command: str) -> str:
     return " ".join((shell._get_process_prefix(), command, shell._process_suffix)).strip()
 
 
-def call(command: str, stem: Path) -> tuple[str, dict[Path, str]]:
+def command_line(command: str, stem: Path) -> tuple[str, dict[Path, str]]:
     """Return the line that runs `command`, and files that have to be written for it.
 
     Parameters
@@ -104,7 +104,7 @@ def call(command: str, stem: Path) -> tuple[str, dict[Path, str]]:
 
 def body(job: Any, workflow: Any, stem: Path) -> tuple[str, dict[Path, str]]:
     """Return the part of the script that does a plain job, and the files it needs."""
-    line, files = call(whole_command(job.shellcmd), stem)
+    line, files = command_line(whole_command(job.shellcmd), stem)
     folders = [str(file) for file in job.output if file.is_directory]
     others = [str(file) for file in chain(job.output, job.log) if str(file) not in folders]
     before = jobscript.preparation(

@@ -110,7 +110,7 @@ def placement(resources: Resources, extra: list[str]) -> list[str]:
     return ["-l", "place=scatter"] if several and not chosen else []
 
 
-def arguments(resources: Resources, threads: int) -> list[str]:
+def qsub_arguments(resources: Resources, threads: int) -> list[str]:
     """Return the arguments of qsub that say what a job needs.
 
     Raises

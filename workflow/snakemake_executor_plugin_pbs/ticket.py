@@ -37,7 +37,7 @@ def deciding(job: Any) -> list[str]:
     return [str(file) for file in job.input if not (job.shellcmd and file.is_ancient)]
 
 
-def fingerprint(job: Any) -> str:
+def job_fingerprint(job: Any) -> str:
     """Return a hash of what a job does: command, parameters, input files."""
     return names.digest(
         (member.shellcmd, [str(value) for value in member.params], deciding(member))
@@ -65,8 +65,8 @@ class Ticket:
             If a resource makes no sense.
         """
         name = names.job_name(readable(job), identity(job, workdir))
-        arguments = request.arguments(job.resources, job.threads)
-        return cls(job, name, fingerprint(job), jobscript.Paths.of(folder, name), arguments)
+        arguments = request.qsub_arguments(job.resources, job.threads)
+        return cls(job, name, job_fingerprint(job), jobscript.Paths.of(folder, name), arguments)
 
     @property
     def changing_inputs(self) -> list[str]:

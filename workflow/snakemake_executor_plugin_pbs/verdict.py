@@ -46,7 +46,7 @@ SPECIAL = {
 }
 
 
-class Outcome(Enum):
+class JobEnd(Enum):
     """What to do about a job."""
 
     WAIT = "still there"
@@ -58,9 +58,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """An `Outcome` and, where it is a bad one, the reason in words."""
+    """A `JobEnd` and, where it is a bad one, the reason in words."""
 
-    outcome: Outcome
+    outcome: JobEnd
     reason: str = ""
 
 
@@ -72,7 +72,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def words(exit_status: int) -> str:
+def exit_words(exit_status: int) -> str:
     """Say what an Exit_status of PBS means."""
     known = REASONS.get(exit_status) or SPECIAL.get(exit_status)
     if known:
@@ -86,7 +86,7 @@ def words(exit_status: int) -> str:
     return f"exit code {exit_status}"
 
 
-def reason(exit_status: int | None, comment: str = "") -> str:
+def end_reason(exit_status: int | None, comment: str = "") -> str:
     """Say in words why a job ended, for people and for reason files.
 
     Parameters
@@ -101,7 +101,7 @@ def reason(exit_status: int | None, comment: str = "") -> str:
     str
         One line.
     """
-    text = "ended without having run" if exit_status is None else words(exit_status)
+    text = "ended without having run" if exit_status is None else exit_words(exit_status)
     if "terminated by" in comment and exit_status is not None and exit_status >= 0:
         text = "killed by qdel" if exit_status == 271 else f"killed by qdel ({text})"
     line = " ".join(comment.split())
@@ -122,8 +122,8 @@ def exit_status(record: Mapping[str, Any]) -> int | None:
 def of_number(status: int | None, comment: str) -> Verdict:
     """Judge a job that is over: 0 and nothing else is a success."""
     if status == 0:
-        return Verdict(Outcome.SUCCESS)
-    return Verdict(Outcome.FAILURE, reason(status, comment))
+        return Verdict(JobEnd.SUCCESS)
+    return Verdict(JobEnd.FAILURE, end_reason(status, comment))
 
 
 def held_by_system(record: Mapping[str, Any]) -> bool:
@@ -143,17 +143,18 @@ def verdict(record: Mapping[str, Any] | None, marker: int | None) -> Verdict:
         The exit code that the job itself has written down, if it has.
     """
     if record is None:
-        return Verdict(Outcome.VANISHED) if marker is None else of_number(marker, "")
+        return Verdict(JobEnd.VANISHED) if marker is None else of_number(marker, "")
     state, comment = record.get("job_state"), str(record.get("comment", ""))
     if state in ("F", "X"):  # Exit_status is there earlier too, but means nothing then
         status = exit_status(record)
         if status == 0 and str(record.get("substate")) == TERMINATED:
-            return Verdict(Outcome.FAILURE, reason(271, comment))  # it may trap SIGTERM and exit 0
+            # it may trap SIGTERM and exit 0
+            return Verdict(JobEnd.FAILURE, end_reason(271, comment))
         # Without job history PBS gives ended sub-jobs a wrong, but not a negative, status.
         trust_marker = state == "X" and marker is not None and (status is None or status >= 0)
         return of_number(marker if trust_marker else status, comment)
     if held_by_system(record):
-        return Verdict(Outcome.HOPELESS, f"could not be started, held by PBS ({comment})")
+        return Verdict(JobEnd.HOPELESS, f"could not be started, held by PBS ({comment})")
     if state == "Q" and NEVER in comment:
-        return Verdict(Outcome.HOPELESS, f"can never run here ({' '.join(comment.split())})")
-    return Verdict(Outcome.WAIT)
+        return Verdict(JobEnd.HOPELESS, f"can never run here ({' '.join(comment.split())})")
+    return Verdict(JobEnd.WAIT)

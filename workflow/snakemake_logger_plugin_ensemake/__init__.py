@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from ensemake.progress import Board, Job, failure_line, panel_lines, plain_line
+from ensemake.show.progress import Board, Job, failure_line, panel_lines, plain_line
 
 __all__ = ["LogHandler"]
 

@@ -1,0 +1,168 @@
+"""The launcher's words: each in its own form, chosen where the member runs."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensemake.config.schema import Config, RunSettings
+from ensemake.member.generate import generate
+from ensemake.member.launchers import launch_lines
+from ensemake.member.plan import Plan, Planned, Work
+
+FAKE = '#!/bin/bash\nprintf "%s\\n" "$(basename "$0")" "$@" "A=${A-}"\n'
+LAUNCHERS = ("srun", "mpirun", "mpiexec", "aprun", "jsrun")
+
+
+@pytest.fixture
+def launchers(tmp_path: Path) -> Path:
+    """A folder of launchers that only tell their arguments."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in LAUNCHERS:
+        (folder / name).write_text(FAKE)
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def launched(folder: Path, run: dict[str, Any], needs: dict[str, int], **environ: str) -> list[str]:
+    """The words that the launcher of a member was started with."""
+    settings = RunSettings.model_validate({"exe": "echo", **run})
+    lines = launch_lines(settings, needs, [[other.exe] for other in settings.mpmd])
+    text = "\n".join([*lines, '"${launch[@]}" echo ${further[@]+"${further[@]}"}'])
+    path = f"{folder}:/usr/bin:/bin"
+    done = subprocess.run(
+        ["bash", "-euc", text], env={"PATH": path, **environ}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[:-1]
+
+
+OPTIONS: dict[str, Any] = {"bind-to": "core", "x": 1, "quiet": None}
+
+
+@pytest.mark.parametrize(
+    ("launcher", "expected"),
+    [
+        (
+            "srun",
+            "srun --exact --mem=0 --ntasks=4 --cpus-per-task=2 --nodes=2 --ntasks-per-node=2 "
+            "--bind-to=core -x 1 --quiet echo",
+        ),
+        ("mpirun", "mpirun -n 4 --bind-to core -x 1 --quiet echo"),
+        ("mpiexec", "mpiexec -n 4 --bind-to core -x 1 --quiet echo"),
+        ("aprun", "aprun -n 4 --bind-to core -x 1 --quiet echo"),
+        ("jsrun", "jsrun --np 4 --cpu_per_rs 2 --bind-to core -x 1 --quiet echo"),
+    ],
+)
+def test_options_in_each_launchers_form(launchers: Path, launcher: str, expected: str) -> None:
+    run = {"run_command": launcher, "run_args": OPTIONS}
+    needs = {"nodes": 2, "tasks": 4, "cpus_per_task": 2}
+    assert launched(launchers, run, needs) == expected.split()
+
+
+def test_auto_is_decided_where_the_member_runs(launchers: Path) -> None:
+    needs = {"tasks": 2}
+    assert launched(launchers, {}, needs, SLURM_JOB_ID="1")[0] == "srun"
+    assert launched(launchers, {}, needs)[0] == "mpirun"
+    (launchers / "mpirun").unlink()
+    assert launched(launchers, {}, {"tasks": 1, "cpus_per_task": 4}, A="echo") == []
+
+
+def test_a_batch_places_srun_and_a_step_in_a_step_shares(launchers: Path) -> None:
+    run = {"run_command": "srun"}
+    words = launched(launchers, run, {}, ENSEMAKE_NODELIST="n1,n2")
+    assert "--nodelist=n1,n2" in words
+    assert "--overlap" not in words
+    assert "--overlap" in launched(launchers, run, {}, SLURM_STEP_ID="0")
+
+
+def test_mpi_is_told_the_hosts_of_a_pbs_job(launchers: Path) -> None:
+    """Those of the slot in a batch; a user who names hosts knows better."""
+    run: dict[str, Any] = {"run_command": "mpirun"}
+    hosts = {"PBS_NODEFILE": "/all"}
+    words = "mpirun -n 2 -machinefile {} echo"
+    assert launched(launchers, run, {"tasks": 2}, **hosts) == words.format("/all").split()
+    hosts["ENSEMAKE_NODEFILE"] = "/slot"
+    assert launched(launchers, run, {"tasks": 2}, **hosts) == words.format("/slot").split()
+    run["run_args"] = {"host": "a,b"}
+    assert launched(launchers, run, {"tasks": 2}, **hosts) == [
+        "mpirun",
+        "-n",
+        "2",
+        "--host",
+        "a,b",
+        "echo",
+    ]
+    assert "-machinefile" not in launched(launchers, {"run_command": "aprun"}, {}, **hosts)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "expected"),
+    [
+        ("mpirun", "mpirun -n 3 --quiet echo : -n 2 --x 1 air"),
+        ("aprun", "aprun -n 3 --quiet echo : -n 2 --x 1 air"),
+        ("auto", "mpirun -n 3 --quiet echo : -n 2 --x 1 air"),
+    ],
+)
+def test_several_programs_in_one_launch(launchers: Path, launcher: str, expected: str) -> None:
+    other = {"exe": "air", "tasks": 2, "run_args": {"xx": 1}}
+    run = {"run_command": launcher, "run_args": {"quiet": None}, "mpmd": [other]}
+    assert launched(launchers, run, {"tasks": 5}) == expected.replace("--x", "--xx").split()
+
+
+def test_several_programs_are_one_step_of_srun() -> None:
+    hard = ["%t", "a b", "'q'", '"$HOME"', "\\\\n"]
+    programs = {"one": (["printf", "%s|", *hard], 2), "two": (["echo", *hard], 1)}
+    mpmd = [{"exe": words[0], "tasks": tasks} for words, tasks in programs.values()]
+    settings = RunSettings.model_validate({"exe": "echo", "run_command": "srun", "mpmd": mpmd})
+    (line,) = launch_lines(settings, {"tasks": 5}, [words for words, _ in programs.values()])
+    assert line.startswith("launch=(srun --exact --mem=0 --ntasks=5 --cpus-per-task=1 ")
+    # what srun would do with the rest, for each rank
+    run = 'launch=("${launch[@]:5}"); "${launch[@]}" echo first "${further[@]}"'
+    told = [
+        subprocess.run(
+            ["bash", "-euc", f"{line}\n{run}"],
+            env={"SLURM_PROCID": str(rank), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for rank in range(5)
+    ]
+    assert told == [
+        *["first\n"] * 2,
+        *["|".join(hard) + "|"] * 2,
+        " ".join(hard) + "\n",
+    ]
+
+
+def test_several_programs_have_their_arguments_and_variables(
+    launchers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run: dict[str, Any] = {
+        "exe": "echo",
+        "run_command": "mpirun",
+        "env_vars": {"A": "of {{ x }}"},
+        "mpmd": [{"exe": "cat", "exe_args": ["a b", "{{ x }}"]}],
+    }
+    model = {"params": {"x": 7}, "resources": {"tasks": 2}, "run_settings": run}
+    config = Config.model_validate_json(json.dumps({"experiment": "e", "models": {"m": model}}))
+    (member,) = Work(config, "m").planned
+    assert generate(Plan("m", config.models["m"], [member]), tmp_path) == []
+    environ = {**os.environ, "PATH": f"{launchers}:{os.environ['PATH']}"}
+    subprocess.run(["bash", f"{member.directory}/run.sh"], env=environ, check=True)
+    told = Path(member.directory, "run.out").read_text().splitlines()
+    assert told == ["mpirun", "-n", "1", "echo", ":", "-n", "1", "cat", "a b", "7", "A=of 7"]
+
+    run["mpmd"] = [{"exe": "cat", "exe_args": ["c"]}]
+    changed = Config.model_validate_json(json.dumps({"experiment": "e", "models": {"m": model}}))
+    assert _digest(Work(changed, "m").planned) != member.digest
+
+
+def _digest(planned: list[Planned]) -> str:
+    return planned[0].digest

@@ -1,0 +1,247 @@
+"""run.sh by itself, in real bash: what a user does by hand, and what every job executes."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ensemake.member.runscript import RunScript, run_script
+from ensemake.member.state import is_locked, state
+
+ARGV = "import json, os, sys; json.dump([sys.argv[1:], os.environ.get('VALUE')], open('seen', 'w'))"
+NASTY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+
+
+def make(folder: Path, command: Sequence[str], **fields: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    run = RunScript(title="e: m", digest=fields.pop("digest", "1-a"), command=command, **fields)
+    (folder / "run.sh").write_text(run_script(run), encoding="utf-8")
+    return folder
+
+
+def bash(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", str(folder / "run.sh")],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def status(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "status.json").read_text()))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(words=st.lists(NASTY, max_size=4), value=NASTY)
+def test_words_and_environment_arrive_unchanged(
+    tmp_path: Path, words: list[str], value: str
+) -> None:
+    folder = make(
+        tmp_path / "m", [sys.executable, "-c", ARGV, *words], environment={"VALUE": value}
+    )
+    (folder / "status.json").unlink(missing_ok=True)
+    assert bash(folder).returncode == 0
+    assert json.loads((folder / "seen").read_text()) == [words, value]
+
+
+@pytest.mark.parametrize(
+    "value", ["$(touch x)", "`touch x`", "a; touch x", "a\nb", "it's", "\\1\t"]
+)
+def test_nothing_in_a_value_is_executed(tmp_path: Path, value: str) -> None:
+    folder = make(tmp_path, [sys.executable, "-c", ARGV, value])
+    assert bash(folder).returncode == 0
+    assert json.loads((folder / "seen").read_text())[0] == [value]
+    assert not (folder / "x").exists()
+
+
+def test_success_is_recorded(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "echo out; echo err >&2; touch a"], outputs=["a"])
+    assert bash(folder).returncode == 0
+    seen = status(folder)
+    assert seen["status"] == "completed"
+    assert seen["exit_code"] == 0
+    assert seen["digest"] == "1-a"
+    assert seen["attempt"] == 1
+    assert seen["host"]
+    assert seen["elapsed_s"] >= 0
+    assert (folder / "run.out").read_text() == "out\n"
+    assert (folder / "run.err").read_text() == "err\n"
+
+
+def test_runs_from_anywhere(tmp_path: Path) -> None:
+    folder = make(tmp_path / "with blank", ["touch", "here"])
+    subprocess.run(["bash", "run.sh"], cwd=folder, check=True)
+    assert (folder / "here").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "outputs", "expected"),
+    [
+        (["sh", "-c", "exit 3"], [], ("failed", 3, "exit code 3")),
+        (["sh", "-c", "kill -9 $$"], [], ("failed", 137, "killed by SIGKILL")),
+        (["sh", "-c", "kill -SEGV $$"], [], ("failed", 139, "killed by SIGSEGV")),
+        (["true"], ["never.json"], ("failed", 0, "left no output never.json")),
+        (["no-such-program-anywhere"], [], ("failed", 127, "exit code 127")),
+    ],
+)
+def test_failures_have_a_reason(
+    tmp_path: Path, command: list[str], outputs: list[str], expected: tuple[str, int, str]
+) -> None:
+    folder = make(tmp_path, command, outputs=outputs)
+    assert bash(folder).returncode == (expected[1] or 1)
+    seen = status(folder)
+    assert (seen["status"], seen["exit_code"], seen["reason"]) == expected
+
+
+def test_completed_is_not_run_again(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "echo x >> count; touch a"], outputs=["a"])
+    bash(folder)
+    again = bash(folder)
+    assert again.returncode == 0
+    assert "completed already" in again.stderr
+    assert (folder / "count").read_text() == "x\n"
+
+
+def test_completed_runs_again_without_its_output(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "echo x >> count; touch a"], outputs=["a"])
+    bash(folder)
+    (folder / "a").unlink()
+    bash(folder)
+    assert (folder / "count").read_text() == "x\nx\n"
+    assert status(folder)["attempt"] == 2
+
+
+def test_output_of_another_recipe_does_not_count(tmp_path: Path) -> None:
+    make(tmp_path, ["sh", "-c", "mkdir -p d; echo old > d/a"], outputs=["d/a"])
+    bash(tmp_path)
+    folder = make(tmp_path, ["true"], outputs=["d/a"], digest="1-b")
+    assert bash(folder).returncode == 1
+    assert status(folder)["reason"] == "left no output d/a"
+    assert (folder / "previous/d/a").read_text() == "old\n"
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(1000):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{path} did not appear")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_passed_on_and_recorded(tmp_path: Path, sent: signal.Signals) -> None:
+    code = "trap 'echo stopped > told; exit 0' TERM; touch ready; while :; do sleep 0.05; done"
+    folder = make(tmp_path, ["bash", "-c", code])
+    process = subprocess.Popen(["bash", str(folder / "run.sh")], stderr=subprocess.DEVNULL)
+    wait_for(folder / "ready")
+    process.send_signal(sent)
+    # the command's end by SIGTERM, or our own signal's if the command was gone before we looked
+    assert process.wait() in (143, 128 + sent)
+    assert status(folder)["status"] == "cancelled"
+    assert status(folder)["reason"] == f"stopped by {sent.name}"
+    assert (folder / "told").exists()
+
+
+def test_two_at_once_compute_once(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "echo x >> count; sleep 0.3"])
+    both = [subprocess.Popen(["bash", str(folder / "run.sh")]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert (folder / "count").read_text() == "x\n"
+
+
+def test_a_command_that_outlives_run_sh_keeps_the_lock(tmp_path: Path) -> None:
+    folder = make(
+        tmp_path, ["sh", "-c", "echo x >> count; touch ready; sleep 0.5; echo y >> count"]
+    )
+    process = subprocess.Popen(["bash", str(folder / "run.sh")])
+    wait_for(folder / "ready")
+    process.kill()
+    process.wait()
+    assert not (folder / "status.json").exists()
+    assert bash(folder).returncode == 0
+    assert (folder / "count").read_text() == "x\ny\nx\ny\n"
+
+
+@pytest.mark.parametrize(
+    "left", ["ln -s nowhere/file status.json", "touch status.json; ln -s /dev/full status.json.tmp"]
+)
+def test_a_status_that_cannot_be_written_is_no_success(tmp_path: Path, left: str) -> None:
+    folder = make(tmp_path, ["sh", "-c", left])
+    assert bash(folder).returncode != 0
+    assert state(folder, "1-a", [])[0] == "killed"
+
+
+def test_a_full_disk_is_no_success(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "head -c 1M /dev/zero >fill; true"])
+    steps = f"""
+        mount -t tmpfs -o size=64k tmpfs /mnt || exit 77
+        cp {quote(str(folder / "run.sh"))} /mnt
+        bash /mnt/run.sh && exit 1
+        echo "left: $(cat /mnt/status.json)"
+    """
+    done = subprocess.run(["unshare", "-rm", "bash", "-c", steps], capture_output=True, text=True)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"no disk of our own: {done.stderr}")
+    assert done.stdout.startswith("left: \n"), done
+    assert "No space left on device" in done.stderr
+
+
+def test_half_a_status_is_none(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "echo x >> count"])
+    bash(folder)
+    whole = (folder / "status.json").read_text()
+    for length in (0, len(whole) // 2, len(whole) - 2):
+        (folder / "status.json").write_text(whole[:length])
+        assert state(folder, "1-a", [])[0] == "killed"
+        assert bash(folder).returncode == 0
+        assert status(folder)["status"] == "completed"
+    assert (folder / "count").read_text() == "x\n" * 4
+
+
+def test_who_starts_it_may_hold_its_lock(tmp_path: Path) -> None:
+    folder = make(
+        tmp_path, ["sh", "-c", "env; touch ready; while [ -e ready ]; do sleep 0.01; done"]
+    )
+    with (folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            ["bash", str(folder / "run.sh")],
+            env={**os.environ, "ENSEMAKE_LOCKED": "1"},
+            pass_fds=[9],
+            preexec_fn=lambda: os.dup2(lock.fileno(), 9),
+        )
+    wait_for(folder / "ready")
+    assert is_locked(folder / ".lock")  # by the command that inherited it
+    (folder / "ready").unlink()
+    assert process.wait() == 0
+    assert not is_locked(folder / ".lock")
+    assert "ENSEMAKE_LOCKED" not in (folder / "run.out").read_text()
+
+
+def test_a_lock_that_is_said_to_be_held_and_is_not_is_taken(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "touch ready; while [ -e ready ]; do sleep 0.01; done"])
+    environ = {**os.environ, "ENSEMAKE_LOCKED": "1"}
+    process = subprocess.Popen(["bash", str(folder / "run.sh")], env=environ)
+    wait_for(folder / "ready")
+    assert is_locked(folder / ".lock")
+    (folder / "ready").unlink()
+    assert process.wait() == 0
+
+
+def test_attempts_are_counted(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["false"])
+    assert [bash(folder) and status(folder)["attempt"] for _ in range(3)] == [1, 2, 3]

@@ -1,0 +1,272 @@
+"""Run and batch settings: what a script sets, and what of it the config gets."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ensemake
+from ensemake import (
+    AprunSettings,
+    BatchSettings,
+    JsrunSettings,
+    MpiexecSettings,
+    MpirunSettings,
+    OrterunSettings,
+    PalsMpiexecSettings,
+    RunSettings,
+    Singularity,
+    SrunSettings,
+    UnsupportedError,
+)
+from ensemake.python.settings import FOUND_ON, megabytes, minutes, run_settings
+
+# setter, its arguments, the words for the launcher, the config's resources
+SETTERS: list[tuple[type[RunSettings], str, tuple[Any, ...], list[str], dict[str, Any]]] = [
+    (SrunSettings, "set_nodes", (2,), ["--nodes=2"], {"nodes": 2}),
+    (SrunSettings, "set_tasks", (8,), ["--ntasks=8"], {"tasks": 8}),
+    (SrunSettings, "set_tasks_per_node", (4,), ["--ntasks-per-node=4"], {"tasks": 4}),
+    (SrunSettings, "set_cpus_per_task", (2,), ["--cpus-per-task=2"], {"cpus_per_task": 2}),
+    (SrunSettings, "set_memory_per_node", (500,), ["--mem=500"], {"mem_mb": 500}),
+    (SrunSettings, "set_time", (25,), ["--time=25:00:00"], {"runtime": 1500}),
+    (SrunSettings, "set_walltime", ("00:30:30",), ["--time=00:30:30"], {"runtime": 31}),
+    (SrunSettings, "set_hostlist", (["n1", "n2"],), ["--nodelist=n1,n2"], {}),
+    (SrunSettings, "set_hostlist_from_file", ("f",), ["--nodefile=f"], {}),
+    (SrunSettings, "set_excluded_hosts", ("n3",), ["--exclude=n3"], {}),
+    (SrunSettings, "set_cpu_bindings", ([0, 2],), ["--cpu-bind=map_cpu:0,2"], {}),
+    (SrunSettings, "set_node_feature", ("P100",), ["--constraint=P100"], {}),
+    (SrunSettings, "set_broadcast", ("/tmp/x",), ["--bcast=/tmp/x"], {}),
+    (SrunSettings, "set_verbose_launch", (True,), ["--verbose"], {}),
+    (SrunSettings, "set_quiet_launch", (True,), ["--quiet"], {}),
+    (SrunSettings, "set_quiet_launch", (False,), [], {}),
+    (SrunSettings, "set_het_group", ([0, 1],), ["--het-group=0,1"], {}),
+    (SrunSettings, "set", ("--exclusive",), ["--exclusive"], {}),
+    (SrunSettings, "set", ("mpi", "pmix"), ["--mpi=pmix"], {}),
+    (SrunSettings, "set", ("mpi", "pmix", False), [], {}),
+    (MpirunSettings, "set_tasks", (4,), ["-n", "4"], {"tasks": 4}),
+    (MpirunSettings, "set_tasks_per_node", (2,), ["--npernode", "2"], {"tasks": 2}),
+    (MpirunSettings, "set_task_map", ("node",), ["--map-by", "node"], {}),
+    (MpirunSettings, "set_hostlist", ("a",), ["--host", "a"], {}),
+    (MpirunSettings, "set_binding", ("core",), ["--bind-to", "core"], {}),
+    (MpirunSettings, "set_walltime", ("01:00:00",), [], {"runtime": 60}),
+    (MpiexecSettings, "set_tasks", (4,), ["-n", "4"], {"tasks": 4}),
+    (OrterunSettings, "set_tasks", (4,), ["-n", "4"], {"tasks": 4}),
+    (PalsMpiexecSettings, "set_tasks", (4,), ["--np", "4"], {"tasks": 4}),
+    (PalsMpiexecSettings, "set_tasks_per_node", (2,), ["--ppn", "2"], {"tasks": 2}),
+    (AprunSettings, "set_tasks", (4,), ["--pes", "4"], {"tasks": 4}),
+    (AprunSettings, "set_cpus_per_task", (2,), ["--cpus-per-pe", "2"], {"cpus_per_task": 2}),
+    (JsrunSettings, "set_tasks", (4,), ["--np", "4"], {"tasks": 4}),
+    (RunSettings, "set_tasks", (4,), ["--tasks", "4"], {"tasks": 4}),
+    (RunSettings, "set_walltime", ("02:00:00",), ["--runtime", "02:00:00"], {"runtime": 120}),
+]
+
+
+@pytest.mark.parametrize(("kind", "setter", "arguments", "words", "needs"), SETTERS)
+def test_setters(
+    kind: type[RunSettings],
+    setter: str,
+    arguments: tuple[Any, ...],
+    words: list[str],
+    needs: dict[str, Any],
+) -> None:
+    settings = kind("echo")
+    getattr(settings, setter)(*arguments)
+    assert settings.format_run_args() == words
+    assert settings.needs == needs
+    # a size is said once, as a resource
+    sizes = any(settings.launcher.size(name) for name in settings.run_args)
+    assert settings.as_config().get("run_args", {}).keys() <= settings.run_args.keys()
+    assert not (sizes and settings.as_config().get("run_args"))
+
+
+def test_every_public_setter_works_or_warns() -> None:
+    """A launcher without an option for something says so, and goes on."""
+    settings = RunSettings("echo")
+    with pytest.warns(UserWarning, match="no option for hostlist"):
+        settings.set_hostlist("n1")
+    assert "run_args" not in settings.as_config()
+
+
+def test_options_with_dashes_and_reserved_ones() -> None:
+    settings = SrunSettings("echo", run_args={"--ntasks": 24, "-N": 1, "exclusive": None})
+    assert settings.needs == {"tasks": 24, "nodes": 1}
+    assert settings.as_config()["run_args"] == {"exclusive": None}
+    with pytest.warns(UserWarning, match="chdir"):
+        settings.set("chdir", "/tmp")
+    assert "chdir" not in settings.run_args
+
+
+def test_tasks_follow_from_nodes_and_tasks_per_node() -> None:
+    settings = SrunSettings("echo")
+    settings.set_nodes(2)
+    settings.set_tasks_per_node(12)
+    assert settings.needs == {"nodes": 2, "tasks": 24}
+
+
+BAD: list[tuple[type[Exception], dict[str, Any]]] = [
+    (FileNotFoundError, {"exe": "no-such-program-here"}),
+    (FileNotFoundError, {"exe": "./no-such-file"}),
+    (TypeError, {"exe": "plain.txt"}),
+    (TypeError, {"exe": 5}),
+    (TypeError, {"exe": "echo", "exe_args": 5}),
+    (TypeError, {"exe": "echo", "exe_args": [None]}),
+    (TypeError, {"exe": "echo", "exe_args": [["nested"]]}),
+    (TypeError, {"exe": "echo", "env_vars": {"A": None}}),
+    (TypeError, {"exe": "echo", "env_vars": {"A": [1]}}),
+]
+
+
+@pytest.mark.parametrize(("error", "arguments"), BAD)
+def test_errors(
+    error: type[Exception],
+    arguments: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.txt").touch()
+    with pytest.raises(error):
+        RunSettings(**arguments)
+
+
+@pytest.mark.parametrize(("name", "value"), [("a", 5), (5, None)])
+def test_set_takes_text_only(name: Any, value: Any) -> None:
+    with pytest.raises(TypeError):
+        RunSettings("echo").set(name, value)
+
+
+def test_arguments_and_environment() -> None:
+    settings = RunSettings("echo", "Hello World", env_vars={"A": 1, "B": True})
+    settings.add_exe_args(["two words", "--x=1"])
+    settings.update_env({"C": 0.5})
+    assert settings.exe_args == ["Hello", "World", "two words", "--x=1"]
+    assert settings.format_env_vars() == ["A=1", "B=True", "C=0.5"]
+    assert settings.as_config() == {
+        "exe": "echo",
+        "exe_args": ["Hello", "World", "two words", "--x=1"],
+        "env_vars": {"A": "1", "B": "True", "C": "0.5"},
+    }
+
+
+def test_a_program_without_a_slash_is_found_here_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "code.sh").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert RunSettings("code.sh").exe == str(tmp_path / "code.sh")
+    assert RunSettings(sys.executable).exe == sys.executable
+
+
+def test_mpmd_is_the_config_s() -> None:
+    ocean = MpirunSettings("echo", "ocean", run_args={"n": 2}, env_vars={"A": 1})
+    air = MpirunSettings("cat", ["air"], run_args={"n": 3})
+    ocean.make_mpmd(air)
+    assert ocean.needs == {"tasks": 5}
+    assert ocean.as_config() == {
+        "exe": "echo",
+        "exe_args": ["ocean"],
+        "run_command": "mpirun",
+        "env_vars": {"A": "1"},
+        "mpmd": [{"exe": "cat", "exe_args": ["air"], "tasks": 3}],
+    }
+    with pytest.raises(UnsupportedError):
+        RunSettings("echo").make_mpmd(air)
+    with pytest.raises(UnsupportedError):
+        ocean.make_mpmd(MpirunSettings("echo", container=Singularity("i.sif")))
+
+
+def test_container() -> None:
+    settings = RunSettings("anything", container=Singularity("i.sif", {"/data": "/in", "/x": ""}))
+    container = settings.as_config()["container"]
+    assert container == {"image": "i.sif", "bind": ["/data:/in", "/x"]}
+    assert Singularity("i.sif", "/a,/b:/c").as_config()["bind"] == ["/a", "/b:/c"]
+
+
+def test_launcher_of_an_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(run_settings("slurm", "auto", exe="echo")) is SrunSettings
+    assert type(run_settings("local", "auto", exe="echo")) is RunSettings
+    assert run_settings("local", None, exe="echo").as_config()["run_command"] == "none"
+    assert type(run_settings("local", "mpirun", exe="echo")) is MpirunSettings
+    assert run_settings("pbs", "dplace", exe="echo").run_command == "dplace"
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    pbs = run_settings("pbs", "auto", exe="echo")
+    assert type(pbs).__name__ == "AprunSettings"
+    assert pbs.run_command == "auto"
+    assert FOUND_ON["local"] == ()
+
+
+BATCH: list[tuple[str, str, tuple[Any, ...], list[str]]] = [
+    ("slurm", "set_cpus_per_task", (4,), ["--cpus-per-task=4"]),
+    ("slurm", "set_hostlist", (["a", "b"],), ["--nodelist=a,b"]),
+    ("pbs", "set_ncpus", (4,), ["-l", "ncpus=4"]),
+    ("pbs", "set_hostlist", (["a", "b"],), ["-l", "host=a+b"]),
+    ("pbs", "set_resource", ("place", "scatter"), ["-l", "place=scatter"]),
+    ("local", "set_hostlist", ("a",), []),
+]
+
+
+@pytest.mark.parametrize(("launcher", "setter", "arguments", "words"), BATCH)
+def test_batch_setters(
+    launcher: str, setter: str, arguments: tuple[Any, ...], words: list[str]
+) -> None:
+    settings = BatchSettings(launcher=launcher)
+    getattr(settings, setter)(*arguments)
+    assert settings.format_batch_args() == words
+
+
+def test_batch_settings() -> None:
+    settings = BatchSettings(4, "01:00:00", "gpu", "12345-Cray", {"--exclusive": None})
+    settings.add_preamble("module load foo")
+    assert settings.as_config() == {
+        "nodes": 4,
+        "runtime": 60,
+        "queue": "gpu",
+        "account": "12345-Cray",
+        "batch_args": {"exclusive": None},
+        "preamble": ["module load foo"],
+    }
+    settings.set_nodes(2)
+    settings.set_walltime("10:00:00")
+    settings.set_partition("long")
+    settings.set_account("other")
+    assert settings.as_config()["runtime"] == 600
+    assert (settings.nodes, settings.queue, settings.account) == (2, "long", "other")
+
+
+def test_pbs_resources() -> None:
+    settings = BatchSettings(launcher="pbs")
+    settings.set_resource("ncpus", 4)
+    settings.set_resource("mem", "2gb")
+    settings.set_resource("ncpus", 8)
+    assert settings.format_batch_args() == ["-l", "ncpus=8", "-l", "mem=2gb"]
+    with pytest.raises(TypeError):
+        settings.set_resource("x", [1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("30", 30), ("00:00:10", 1), ("01:30:00", 90), ("1-00:00:00", 1440), ("02:05", 3)],
+)
+def test_minutes(text: str, expected: int) -> None:
+    assert minutes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-5"])
+def test_no_time_limit(text: str) -> None:
+    with pytest.raises(ValueError, match="HH:MM:SS"):
+        minutes(text)
+
+
+def test_megabytes() -> None:
+    assert [megabytes(text) for text in (500, "500M", "2G", "1024K")] == [500, 500, 2048, 1]
+    with pytest.raises(ValueError, match="2G"):
+        megabytes("much")
+
+
+def test_public_names() -> None:
+    assert all(getattr(ensemake, name) for name in ensemake.__all__)
+    assert set(ensemake.__all__) <= set(dir(ensemake))
+    with pytest.raises(AttributeError):
+        ensemake.Nothing  # type: ignore[attr-defined] # noqa: B018

@@ -1,0 +1,178 @@
+"""Status in every state, from files alone; shared values of failures; the record of a run."""
+
+import fcntl
+import json
+import os
+import platform
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensemake.config.schema import Config
+from ensemake.member.plan import Planned, Work
+from ensemake.results import provenance
+from ensemake.results.outcomes import (
+    common_values,
+    failures,
+    last_line,
+    leftovers,
+    outcomes,
+    status_lines,
+)
+
+from ..conftest import Project
+
+
+def work(base: Path, **keys: Any) -> Work:
+    settings = {
+        "params": {"x": [1, 2, 3], "dt": [0.1, 0.2], "kind": "a"},
+        "run_settings": {"exe": "echo", "exe_args": ["{{ x }} {{ dt }} {{ kind }}"]},
+        **keys,
+    }
+    config = {"experiment": "exp", "ensembles": {"sweep": settings}}
+    return Work(Config.model_validate(config), "sweep", base)
+
+
+def ended(base: Path, member: Planned, status: str = "completed", **more: Any) -> Path:
+    directory = base / member.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / ".lock").touch()
+    code = 0 if status == "completed" else 3
+    record = {"status": status, "exit_code": code, "digest": member.digest, **more}
+    (directory / "status.json").write_text(json.dumps(record))
+    return directory
+
+
+def submitted(base: Path, marker: Path, job: str | None = "17") -> None:
+    folder = base / ".snakemake" / "incomplete"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = urlsafe_b64encode(str(marker).encode()).decode()
+    (folder / name).write_text(json.dumps({"external_jobid": job}))
+
+
+def test_every_state(tmp_path: Path) -> None:
+    sweep = work(tmp_path, outputs=["out.json"])
+    one, two, three, four, five, _ = sweep.planned
+    (ended(tmp_path, one) / "out.json").touch()
+    ended(tmp_path, two)  # its output is gone
+    (ended(tmp_path, three, digest="other") / "out.json").touch()
+    ended(tmp_path, four, "failed", reason="exit code 3")
+    (tmp_path / five.directory).mkdir()
+    with (tmp_path / five.directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = [outcome.state for outcome in outcomes(sweep)]
+    assert found == ["completed", "incomplete", "stale", "failed", "running", "missing"]
+    assert outcomes(sweep)[4].state == "killed"
+
+
+def test_queued_is_what_a_living_run_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(provenance.VARIABLE, "")
+    sweep = work(tmp_path)
+    submitted(tmp_path, sweep.layout.done(sweep.planned[0].name))
+    submitted(tmp_path, sweep.layout.done(sweep.planned[1].name), job=None)  # on this machine
+    assert {outcome.state for outcome in outcomes(sweep)} == {"missing"}
+    provenance.record_start(sweep.config, {"sweep": 6}, tmp_path)
+    assert [o.state for o in outcomes(sweep)[:3]] == ["queued", "missing", "missing"]
+    provenance.record_end(sweep.config, False, tmp_path)
+    assert {outcome.state for outcome in outcomes(sweep)} == {"missing"}
+
+
+def test_a_batch_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(provenance.VARIABLE, "")
+    sweep = work(tmp_path, batch_settings={"size": 4})
+    chunk, plan = next(iter(sweep.chunks(sweep.planned)))
+    path = tmp_path / sweep.layout.plan(chunk)
+    path.parent.mkdir(parents=True)
+    path.write_text(plan.as_json())
+    submitted(tmp_path, sweep.layout.done(chunk))
+    provenance.record_start(sweep.config, {"sweep": 6}, tmp_path)
+    assert [outcome.state for outcome in outcomes(sweep)] == ["queued"] * 4 + ["missing"] * 2
+
+
+def test_a_run_whose_process_is_gone_is_dead() -> None:
+    assert not provenance.is_over({"host": platform.node(), "pid": os.getpid()})
+    assert provenance.is_over({"host": platform.node(), "pid": 2**22 + 1})
+    assert not provenance.is_over({"host": "elsewhere", "pid": 2**22 + 1})
+
+
+def test_what_failures_share(tmp_path: Path) -> None:
+    sweep = work(tmp_path)
+    for member in sweep.planned:
+        ended(tmp_path, member, "failed" if member.values["dt"] == 0.1 else "completed")
+    found = outcomes(sweep)
+    (one,) = common_values(sweep, failures(found))
+    assert (one.name, one.value, one.failed, one.members) == ("dt", 0.1, 3, 3)
+    lines = status_lines(sweep, found)
+    assert lines[:2] == [
+        "sweep: 3 completed, 3 failed of 6",
+        "  all 3 failed members have dt=0.1; no other member has it",
+    ]
+    assert "kind" not in "".join(lines)  # the same in all of them
+    assert common_values(sweep, failures(found)[:1]) == []
+
+
+def test_failures_are_told_with_reason_parameters_and_log(tmp_path: Path) -> None:
+    sweep = work(tmp_path)
+    directory = ended(tmp_path, sweep.planned[0], "failed", reason="exit code 3")
+    (directory / "run.err").write_text("Traceback\n\x1b[31mValueError: no\x07 way\x1b[0m\n\n")
+    assert status_lines(sweep)[1:] == [
+        "  failed: exit code 3: x=1, dt=0.1",
+        "      [31mValueError: no way[0m",
+        f"      {sweep.planned[0].directory}/run.err",
+    ]
+
+
+def test_many_failures_are_cut(tmp_path: Path) -> None:
+    sweep = work(tmp_path, params={"x": {"range": [0, 30]}})
+    for member in sweep.planned:
+        ended(tmp_path, member, "failed")
+    lines = status_lines(sweep)
+    assert "20 more: see results/exp/sweep/results.csv" in lines[-1]
+    assert len(lines) < 50
+
+
+def test_last_line_of_anything(tmp_path: Path) -> None:
+    path = tmp_path / "run.err"
+    assert last_line(path) == ""
+    path.write_bytes(b"\xff\xfe\n" + b"x" * 10_000)
+    assert last_line(path) == "x" * 100
+
+
+def test_leftovers(tmp_path: Path) -> None:
+    sweep = work(tmp_path)
+    folder = tmp_path / sweep.layout.directory
+    (folder / "plots").mkdir(parents=True)
+    (folder / "old").mkdir()
+    (folder / "old" / "run.sh").touch()
+    assert leftovers(sweep) == [folder / "old"]
+
+
+def test_profiles_of_a_command_line() -> None:
+    words = ["snakemake", "--profile", "slurm", "--workflow-profile=site", "-n"]
+    assert provenance.profiles(words, {}) == ["slurm", "site"]
+    assert provenance.profiles(["snakemake"], {"SNAKEMAKE_PROFILE": "pbs"}) == ["pbs"]
+
+
+@pytest.mark.workflow
+def test_each_run_leaves_a_record_and_rows_name_it(project: Project) -> None:
+    settings = project.ensemble()
+    project.run()
+    settings["params"] = {"x": [1, 2, 3, 4]}
+    project.run()
+    project.run("status")
+    records = [
+        json.loads(path.read_text())
+        for path in sorted((project.results / ".ensemake" / "runs").glob("*.json"))
+    ]
+    records.sort(key=lambda record: len(record["config"]["ensembles"]["sweep"]["params"]["x"]))
+    first, second = records
+    assert [first["pending"], second["pending"]] == [{"sweep": 3}, {"sweep": 1}]
+    assert [row["run"] for row in project.table()] == [first["run"]] * 3 + [second["run"]]
+    assert first["succeeded"] is True
+    assert first["packages"]["snakemake"]
+    assert first["profile"][0].endswith("profiles/local")
+    assert first["git"] is None or len(first["git"]["commit"]) == 40

@@ -1,0 +1,334 @@
+"""A user's week: edit the config, run again; only what the edit changed may run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ..conftest import REPOSITORY, Project
+
+pytestmark = pytest.mark.workflow
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Times and contents of all files below a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def finish(project: Project, *arguments: str) -> None:
+    done = project.run(*arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_second_run_has_nothing_to_do(project: Project) -> None:
+    project.ensemble()
+    finish(project)
+    assert sum(project.ran().values()) == 3
+    before = snapshot(project.results)
+    again = project.run()
+    assert "Nothing to be done" in again.stderr
+    assert snapshot(project.results) == before
+
+
+def test_insert_a_value_and_reorder_keys(project: Project) -> None:
+    settings = project.ensemble(params={"x": [1, 3], "y": ["a", "b"]})
+    finish(project)
+    old = project.ran()
+    kept = {name: snapshot(project.results / "sweep" / name) for name in old}
+    settings["params"] = {"y": ["b", "a"], "x": [1, 2, 3]}
+    finish(project)
+    assert len(project.ran() - old) == 2
+    assert all(count == 1 for count in project.ran().values())
+    assert {name: snapshot(project.results / "sweep" / name) for name in old} == kept
+    assert len(project.table()) == 6
+    project.config["ensembles"]["sweep"] = dict(reversed(settings.items()))
+    assert "Nothing to be done" in project.run("--dry-run").stderr + project.run().stderr
+
+
+def test_edited_template_reruns_its_ensemble_only(project: Project) -> None:
+    project.write("in.cfg", "x = ;x;\n")
+    project.ensemble("one", files={"to_configure": ["in.cfg"]})
+    project.ensemble("two", params={"x": [4, 5, 6]})
+    finish(project)
+    old = project.ran()
+    project.write("in.cfg", "x: ;x;\n")
+    finish(project)
+    ones = {row["member"] for row in project.table("one")}
+    assert {name for name, count in project.ran().items() if count == 2} == ones
+    assert sum((project.ran() - old).values()) == 3
+    assert (project.member("one", x=2) / "in.cfg").read_text() == "x: 2\n"
+
+
+def test_touching_a_template_reruns_nothing(project: Project) -> None:
+    template = project.write("in.cfg", "x = ;x;\n")
+    project.ensemble(files={"to_configure": ["in.cfg"]})
+    finish(project)
+    os.utime(template)
+    assert "Nothing to be done" in project.run().stderr
+
+
+def test_edited_program_reruns(project: Project) -> None:
+    project.ensemble()
+    finish(project)
+    project.write("code.py", (project.folder / "code.py").read_text() + "# edited\n", mode=0o755)
+    finish(project)
+    assert set(project.ran().values()) == {2}
+
+
+def test_resources_launcher_and_profile_rerun_nothing(project: Project) -> None:
+    settings = project.ensemble(resources={"mem_mb": 100})
+    finish(project)
+    settings["resources"] = {"mem_mb": 200, "runtime": 5, "cpus_per_task": 2}
+    settings["run_settings"]["run_command"] = "none"
+    finish(project)
+    assert set(project.ran().values()) == {1}
+    elsewhere = project.run("--dry-run", profile="slurm")
+    assert "Nothing to be done" in elsewhere.stdout + elsewhere.stderr
+
+
+def test_more_random_members_keep_the_old_ones(project: Project) -> None:
+    settings = project.ensemble(
+        params={"x": {"range": [0, 1000]}, "y": [1, 2]}, perm_strategy="random", n_models=3
+    )
+    finish(project)
+    old = set(project.ran())
+    settings["n_models"] = 5
+    finish(project)
+    assert old < set(project.ran())
+    assert set(project.ran().values()) == {1}
+    assert len(project.ran()) == 5
+
+
+def test_raised_replicas_keep_the_old_members(project: Project) -> None:
+    settings = project.ensemble()
+    finish(project)
+    settings["replicas"] = 2
+    finish(project)
+    assert len(project.ran()) == 6
+    assert set(project.ran().values()) == {1}
+
+
+def test_lost_output_or_directory_runs_again(project: Project) -> None:
+    project.ensemble()
+    finish(project)
+    (project.member(x=1) / "out.json").unlink()
+    shutil.rmtree(project.member(x=2))
+    finish(project)
+    names = {project.member(x=1).name, project.member(x=2).name}
+    assert {name for name, count in project.ran().items() if count == 2} == names
+
+
+def test_asking_for_the_table_by_name_runs_what_is_pending(project: Project) -> None:
+    settings = project.ensemble()
+    finish(project)
+    settings["params"] = {"x": [1, 2, 3, 4]}
+    finish(project, "results/exp/sweep/results.csv")
+    assert len(project.ran()) == 4
+
+
+def test_new_metric_only_collects(project: Project) -> None:
+    settings = project.ensemble()
+    finish(project)
+    settings["metrics"] = {"value": {"file": "out.json", "key": "value"}}
+    finish(project)
+    assert set(project.ran().values()) == {1}
+    assert {row["value"] for row in project.table()} == {"1.5"}
+    assert (project.results / "sweep/plots/value.png").exists()
+
+
+def test_removed_member_stays_on_disk_until_pruned(project: Project) -> None:
+    settings = project.ensemble()
+    finish(project)
+    gone = project.member(x=3)
+    before = snapshot(gone)
+    settings["params"] = {"x": [1, 2]}
+    finish(project)
+    assert len(project.table()) == 2
+    assert "1 no longer in the config" in project.run("status").stdout
+    listed = project.run("prune")
+    assert str(gone.relative_to(project.folder)) in listed.stdout
+    assert "nothing was deleted" in listed.stdout
+    assert snapshot(gone) == before
+    pruned = project.run("prune", "--config", "confirm=prune")
+    assert "1 deleted" in pruned.stdout
+    assert not gone.exists()
+    assert set(project.ran().values()) == {1}
+
+
+def test_member_run_by_hand_counts_and_refreshes_the_table(project: Project) -> None:
+    project.ensemble(metrics={"value": {"file": "out.json", "key": "value"}})
+    finish(project, "generate")
+    assert not project.ran()
+    rows = project.table(name="members.csv")
+    for row in rows:
+        script = project.results / "sweep" / row["member"] / "run.sh"
+        subprocess.run(["bash", str(script)], env=project.environment, check=True)
+    finish(project)
+    assert set(project.ran().values()) == {1}
+    assert [row["value"] for row in project.table()] == ["1.5"] * 3
+
+
+def test_a_file_can_be_asked_for_by_name(project: Project) -> None:
+    project.write("in.cfg", "x = ;x;\n")
+    settings = project.ensemble(files={"to_configure": ["in.cfg"]}, naming="index")
+    target = "results/exp/sweep/sweep_1/in.cfg"
+    finish(project, target)
+    assert (project.folder / target).read_text() == "x = 2\n"
+    assert not project.ran()
+    assert "Nothing to be done" in project.run(target).stderr
+    settings["params"] = {"x": [1, 5]}
+    finish(project, target)
+    assert (project.folder / target).read_text() == "x = 5\n"
+
+
+def test_model_and_ensemble_share_one_file(project: Project) -> None:
+    project.ensemble()
+    project.config["models"] = {
+        "hello-world": {"run_settings": {"exe": "echo", "exe_args": ["hi"]}}
+    }
+    finish(project)
+    assert (project.results / "hello-world/run.out").read_text() == "hi\n"
+    assert project.table("hello-world")[0]["status"] == "completed"
+
+
+def test_forced_members_run_again(project: Project) -> None:
+    project.ensemble()
+    finish(project)
+    finish(project, "--forcerun", "sweep")
+    assert set(project.ran().values()) == {2}
+    assert "Nothing to be done" in project.run().stderr
+
+
+@pytest.fixture
+def slow(project: Project) -> Project:
+    """Members that take half a second each, and note when they start and end."""
+    code = (
+        "#!/bin/bash\n"
+        'echo "$(basename "$PWD")" >> "$RAN_LOG.started"\n'
+        'sleep "${SLEEP:-0.7}"\n'
+        'basename "$PWD" >> "$RAN_LOG"\ntouch out.json\n'
+    )
+    project.write("code.py", code, mode=0o755)
+    project.ensemble(params={"x": list(range(6))})
+    return project
+
+
+def wait_for(path: Path, lines: int) -> None:
+    for _ in range(3000):
+        if path.exists() and len(path.read_text().splitlines()) >= lines:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{path} never had {lines} lines")
+
+
+def test_kill_9_of_the_main_process(slow: Project, reap: list[subprocess.Popen[str]]) -> None:
+    process = slow.start()
+    reap.append(process)
+    wait_for(slow.folder / "ran.log", 1)
+    process.kill()  # its members live on
+    process.wait()
+    finish(slow)
+    assert len(slow.ran()) == 6
+    assert set(slow.ran().values()) == {1}
+
+
+def test_kill_9_of_everything(slow: Project, reap: list[subprocess.Popen[str]]) -> None:
+    process = slow.start()
+    reap.append(process)
+    wait_for(slow.folder / "ran.log", 2)
+    killed_at = set(slow.ran())
+    session = subprocess.run(
+        ["pkill", "-9", "-s", str(process.pid)], check=False, capture_output=True
+    )
+    assert session.returncode == 0
+    process.wait()
+    finish(slow)
+    assert len(slow.ran()) == 6
+    assert all(slow.ran()[name] == 1 for name in killed_at)
+    assert {row["status"] for row in slow.table()} == {"completed"}
+
+
+def test_interrupt_and_go_on(
+    slow: Project, reap: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEP", "60")  # on a busy machine too, the signal comes before their end
+    process = slow.start()
+    reap.append(process)
+    wait_for(slow.folder / "ran.log.started", 2)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode != 0, output
+    assert "Traceback" not in output
+    monkeypatch.delenv("SLEEP")
+    finish(slow)
+    assert len(slow.ran()) == 6
+    assert set(slow.ran().values()) == {1}
+
+
+def test_two_runs_at_once(
+    slow: Project, reap: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEP", "4")
+    first = slow.start()
+    reap.append(first)
+    wait_for(slow.folder / "ran.log.started", 1)
+    second = slow.run()
+    assert second.returncode == 1
+    assert "locked" in second.stderr.lower()
+    output, _ = first.communicate()
+    assert first.returncode == 0, output
+    assert set(slow.ran().values()) == {1}
+    assert len(slow.ran()) == 6
+
+
+def test_as_a_module_in_somebody_s_workflow(project: Project) -> None:
+    settings = project.ensemble()
+    settings["run_settings"]["exe"] = "./code.py"
+    project.write(
+        "Snakefile",
+        "from ensemake.paths import snakefile\n"
+        "configfile: 'config/config.yaml'\n"
+        "module ensemake:\n"
+        "    snakefile: snakefile()\n"
+        "    config: config\n"
+        "use rule * from ensemake as sweep_*\n"
+        "rule mean:\n"
+        "    input: 'results/exp/sweep/results.csv'\n"
+        "    output: 'mean.txt'\n"
+        "    shell: 'grep -c completed {input} > {output}'\n",
+    )
+    project.save()
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "mean.txt"],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (project.folder / "mean.txt").read_text() == "3\n"
+
+
+def test_profiles_serve_any_folder(project: Project, tmp_path: Path) -> None:
+    project.ensemble()
+    project.save()
+    environment = {**project.environment, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}
+    environment.pop("XDG_CONFIG_HOME")
+    script = [sys.executable, str(REPOSITORY / "scripts/profiles.py")]
+    subprocess.run(script, env=environment, check=True)
+    snakefile = str(REPOSITORY / "workflow" / "Snakefile")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--profile", "local", "--snakefile", snakefile],
+        cwd=project.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(project.ran()) == 3

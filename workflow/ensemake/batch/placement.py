@@ -1,0 +1,88 @@
+"""Where members fit: an allocation cut into slots, each with room for one member."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
+from math import ceil
+
+from ensemake.batch.allocation import Node
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one member needs.
+
+    Parameters
+    ----------
+    nodes
+        How many nodes at least.
+    tasks, cpus_per_task
+        Processes, and CPUs for each.
+    mem_mb
+        Memory in MB on each of its nodes, as ``sbatch --mem``; ``None`` to not count memory.
+    gpu
+        GPUs in all.
+    """
+
+    nodes: int = 1
+    tasks: int = 1
+    cpus_per_task: int = 1
+    mem_mb: int | None = None
+    gpu: int = 0
+
+    def on(self, node: Node) -> "Needs":
+        """Return the same, scaled down to what one node has."""
+        cpus = min(self.cpus_per_task, node.cpus)
+        memory = self.mem_mb and node.mem_mb and min(self.mem_mb, node.mem_mb)
+        tasks = max(1, min(self.tasks, node.cpus // cpus))
+        return replace(self, nodes=1, tasks=tasks, cpus_per_task=cpus, mem_mb=memory or self.mem_mb)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one member: on these nodes; on a single one, with these of its GPUs."""
+
+    nodes: tuple[str, ...]
+    tasks_per_node: int
+    gpus: tuple[int, ...] = ()
+
+
+def slots(nodes: list[Node], needs: Needs) -> list[Slot]:
+    """Cut an allocation into slots; the first ones lie on different nodes.
+
+    A member gets as few nodes as will do, not fewer than it asks for. No node is given more
+    CPUs, memory or GPUs than it has; what is not known of a node (memory) is not counted.
+    An empty list says that not even one member fits.
+    """
+    for width in range(needs.nodes, len(nodes) + 1):
+        cut = list(_cut(nodes, needs, width))
+        if cut:
+            return cut
+    return []
+
+
+def _cut(nodes: list[Node], needs: Needs, width: int) -> Iterator[Slot]:
+    """Wide members take the nodes with most room each time, so that none is stranded alone."""
+    tasks, gpus = ceil(needs.tasks / width), ceil(needs.gpu / width)
+    whole = {node.name: _times(node, needs, tasks * needs.cpus_per_task, gpus) for node in nodes}
+    heap = [(-times, place, name) for place, (name, times) in enumerate(whole.items()) if times]
+    heapify(heap)
+    while len(heap) >= width:
+        chosen = [heappop(heap) for _ in range(width)]
+        names = tuple(name for _, _, name in chosen)
+        first = (whole[names[0]] + chosen[0][0]) * gpus
+        # GPUs on several nodes are the launcher's to give out.
+        yield Slot(names, tasks, tuple(range(first, first + gpus)) if width == 1 else ())
+        for room, place, name in chosen:
+            if room + 1:
+                heappush(heap, (room + 1, place, name))
+
+
+def _times(node: Node, needs: Needs, cpus: int, gpus: int) -> int:
+    """How often a member's share of one node fits there."""
+    times = [node.cpus // cpus]
+    if needs.mem_mb and node.mem_mb is not None:
+        times.append(node.mem_mb // needs.mem_mb)
+    if gpus:
+        times.append(node.gpus // gpus)
+    return min(times)

@@ -1,0 +1,393 @@
+"""From a config file to a checked `Config`: all faults at once, before anything is built or run."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ensemake.config.faults import ConfigError, Fault, KeyPath, Problem, did_you_mean
+from ensemake.config.schema import Config, Ensemble, Model, Resource, Scalar
+from ensemake.config.shape_faults import shape_problems, value_text
+from ensemake.config.yamlfile import Document, load_yaml
+from ensemake.member.command import program_fault
+from ensemake.member.files import OWN, Source, clashes, missing, sources
+from ensemake.member.generate import configured
+from ensemake.sweep.expressions import expression, template
+from ensemake.sweep.members import axes, expand
+from ensemake.sweep.spaces import axis, check_name
+
+COLON = ("auto", "srun", "mpirun", "mpiexec", "aprun")  # launchers of several programs
+TARGETS = ("all", "generate", "preview", "status", "results", "prune")
+RULE_PREFIXES = ("generate_", "batch_", "files_", "members_", "collect_", "plot_")
+
+# Resources that are counts, and what they are called elsewhere.
+UNITS = {
+    "tasks": "",
+    "cpus_per_task": "",
+    "nodes": "",
+    "gpu": "",
+    "mem_mb": " of megabytes (2000 for 2 GB)",
+    "mem_mb_per_cpu": " of megabytes (2000 for 2 GB)",
+    "disk_mb": " of megabytes (2000 for 2 GB)",
+}
+LEAST = {"gpu": 0, "disk_mb": 0}
+MEANT = {
+    "memory": "mem_mb (megabytes)",
+    "cpus": "cpus_per_task",
+    "threads": "cpus_per_task",
+    "ntasks": "tasks",
+    "gpus": "gpu",
+    "time": "runtime (minutes)",
+    "walltime": "runtime (minutes)",
+}
+
+
+def load_config(
+    file: Path, overrides: Mapping[str, Any] | None = None, base: Path = Path()
+) -> Config:
+    """Read and check a config file.
+
+    Parameters
+    ----------
+    file
+        Path of the YAML file.
+    overrides
+        Top-level keys that replace those of the file, as from ``--config results=/scratch``.
+    base
+        The working directory, from which relative paths start.
+
+    Raises
+    ------
+    ConfigError
+        With every fault found.
+    """
+    document = load_yaml(file)
+    document.override(overrides or {})
+    return check_config(document, base)
+
+
+def check_config(document: Document, base: Path = Path()) -> Config:
+    """Check a parsed config: its shape, and of what is sound there, what its keys mean together."""
+    faults = _shape_faults(document)
+    config = Config.model_validate(_sound(document.data, faults) if faults else document.data)
+    problems = [*_names(config)]
+    if not config.entities and not faults:
+        problems.append(((), "describes nothing to run; give models or ensembles"))
+    for name, entity in config.entities.items():
+        kind = "models" if name in config.models else "ensembles"
+        for path, message in _entity(name, entity, base):
+            problems.append(((kind, name, *path), message))
+    faults += [document.fault(path, message) for path, message in problems]
+    if faults:
+        raise ConfigError(document.file, faults)
+    return config
+
+
+def check_shape(document: Document) -> Config:
+    """Check keys and types alone: what a cluster job does, quick for any size of ensemble."""
+    faults = _shape_faults(document)
+    if faults:
+        raise ConfigError(document.file, faults)
+    return Config.model_validate(document.data)
+
+
+def _shape_faults(document: Document) -> list[Fault]:
+    faults = list(document.faults)
+    told = {fault.path for fault in faults}
+    try:
+        Config.model_validate(document.data)
+    except ValidationError as error:
+        problems = shape_problems(error, document.data)
+        faults += [document.fault(*problem) for problem in problems if problem[0] not in told]
+    return faults
+
+
+def _sound(data: Any, faults: list[Fault]) -> dict[str, Any]:
+    """Leave out every model, ensemble and top-level key with a fault of shape."""
+    top = dict(data) if isinstance(data, dict) else {}
+    for kind in ("models", "ensembles"):
+        if isinstance(top.get(kind), dict):
+            top[kind] = dict(top[kind])
+    for key, *inner in (fault.path for fault in faults if fault.path):
+        owner = top.get(str(key)) if inner else top
+        if isinstance(owner, dict):
+            owner.pop(inner[0] if inner else key, None)
+    return {"experiment": "unknown", **top}
+
+
+# ---- what the keys mean together ----
+
+
+def _names(config: Config) -> Iterator[Problem]:
+    for name in config.models.keys() & config.ensembles.keys():
+        yield ("ensembles", name), "is the name of a model too; rename one of them"
+    own = {prefix + rule_name(name) for prefix in RULE_PREFIXES for name in config.entities}
+    rules: dict[str, str] = {}
+    for name in config.entities:
+        kind = "models" if name in config.models else "ensembles"
+        rule = rule_name(name)
+        if rule in own or rule in TARGETS:
+            yield (kind, name), f"{rule!r} is a target or rule of the workflow; rename it"
+        elif rules.setdefault(rule, name) != name:
+            yield (kind, name), f"{rules[rule]!r} and {name!r} would share one rule; rename one"
+
+
+def rule_name(entity: str) -> str:
+    """Return the name of an entity's rule: ``Training-Ensemble`` becomes ``Training_Ensemble``."""
+    name = re.sub(r"\W", "_", entity, flags=re.ASCII)
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def _entity(name: str, entity: Model, base: Path) -> Iterator[Problem]:
+    problems = [*_params(entity, base), *_files(entity, base), *_program(entity, base)]
+    known = _known_names(entity, base) if not problems else None
+    if known is not None:
+        problems += [*_expressions(entity, known), *_metrics(entity)]
+    if not problems:
+        problems += _first_member(name, entity, base)
+    yield from problems
+
+
+def _attempt(path: KeyPath, action: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        action()
+    except (ValueError, OSError) as error:
+        yield getattr(error, "path", path), "; ".join(str(error).split("\n"))
+
+
+def _attempt_params(
+    entity: Model, path: KeyPath, action: Callable[[], object]
+) -> Iterator[Problem]:
+    """As `_attempt`; a message that begins with a parameter is put at that parameter."""
+    for found, message in _attempt(path, action):
+        yield _placed(entity, message) or (found, message)
+
+
+def _placed(entity: Model, message: str) -> Problem | None:
+    for key, spec in entity.params.items():
+        begins = "|".join(re.escape(name.strip()) for name in (key, *key.split(",")))
+        begin = re.match(rf"(?:{begins})(?:\[(\d+)\])?: ", message)
+        if begin:
+            item = (int(begin[1]),) if begin[1] and isinstance(spec, list) else ()
+            return ("params", key, *item), message[begin.end() :]
+    return None
+
+
+def _params(entity: Model, base: Path) -> Iterator[Problem]:
+    seen: dict[str, str] = {"replica": "ensemake itself"}
+    for key, spec in entity.params.items():
+        path = ("params", key)
+        problems = list(_attempt_params(entity, path, partial(axis, key, spec, base)))
+        yield from problems
+        names = () if problems else axis(key, spec, base).names
+        if not isinstance(entity, Ensemble) and isinstance(spec, list | dict):
+            yield path, "a model has one value for each parameter; for several use ensembles"
+        for name in names:
+            if name in seen:
+                yield path, f"{name!r} is given by {seen[name]} already; rename one of them"
+            seen[name] = f"the key {key!r}"
+    for name in entity.derived.keys() & seen.keys():
+        yield ("derived", name), f"{name!r} is a parameter already; rename one of them"
+
+
+def _known_names(entity: Model, base: Path) -> list[str]:
+    return [*(name for axis in axes(entity, base) for name in axis.names), "replica"]
+
+
+def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
+    names = list(known)
+    for key, text in entity.derived.items():
+        yield from _attempt(("derived", key), partial(check_name, key))
+        for path, message in _undefined(("derived", key), expression, text, names):
+            later = any(message == f"{other!r} is no parameter" for other in entity.derived)
+            yield path, f"{message} yet; move its line up" if later else message
+        names.append(key)
+    if isinstance(entity, Ensemble) and entity.where is not None:
+        yield from _undefined(("where",), expression, entity.where, names)
+    for item, word in enumerate(entity.run_settings.exe_args):
+        yield from _undefined(("run_settings", "exe_args", item), template, str(word), names)
+    for place, other in enumerate(entity.run_settings.mpmd):
+        for item, word in enumerate(other.exe_args):
+            path = ("run_settings", "mpmd", place, "exe_args", item)
+            yield from _undefined(path, template, str(word), names)
+    for key, value in entity.run_settings.env_vars.items():
+        yield from _undefined(("run_settings", "env_vars", key), template, str(value), names)
+    for key, value in entity.resources.items():
+        path = ("resources", key)
+        yield from _undefined(path, template, str(value), [*names, "attempt"])
+    for item, name in enumerate(entity.params_as_args):
+        if name not in names:
+            hint = did_you_mean(name, names) if name not in entity.params else "; list its names"
+            yield ("params_as_args", item), f"{name!r} is no parameter{hint}"
+
+
+def _undefined(
+    path: KeyPath, compiled: Callable[[str], Any], text: str, known: list[str]
+) -> Iterator[Problem]:
+    try:
+        unknown = sorted(compiled(text).names - set(known))
+    except ValueError as error:
+        yield path, _without_line(text, error)
+        return
+    for name in unknown:
+        yield path, f"{name!r} is no parameter{did_you_mean(name, known)}"
+
+
+def _files(entity: Model, base: Path) -> Iterator[Problem]:
+    absent = list(missing(entity.files, base))
+    for key, item, name in absent:
+        near = did_you_mean(name, _neighbours(base, name)) or f"; looked in {base.absolute()}"
+        yield ("files", key, item), f"there is no {name!r}{near}"
+    if absent:
+        return
+    found = sources(entity.files, base)
+    for source, message in clashes(found):
+        yield _source_path(source), message
+    written = {source.target for source in found}
+    for item, name in enumerate(entity.outputs):
+        if name in written:
+            message = "is put there by ensemake (files); an output is a file that the code writes"
+            yield ("outputs", item), f"{name!r} {message}"
+        if name.split("/")[0] in OWN and name not in ("run.out", "run.err"):
+            yield ("outputs", item), f"{name!r} is a name of ensemake's own; choose another"
+
+
+def _neighbours(base: Path, name: str) -> list[str]:
+    """List the files beside one that is missing, written as it is."""
+    folder = Path(name).parent
+    try:
+        return [str(folder / other) for other in os.listdir(base / folder)]
+    except OSError:
+        return []
+
+
+def _source_path(source: Source) -> KeyPath:
+    return ("files", source.key, source.item)
+
+
+def _launch(entity: Model) -> Iterator[Problem]:
+    """Several programs in one launch: the launcher can, and there is a task for each."""
+    run, tasks = entity.run_settings, entity.resources.get("tasks", 1)
+    if not run.mpmd:
+        return
+    if run.container is not None:
+        yield ("run_settings", "container"), "cannot be combined with mpmd"
+    if run.run_command not in COLON and Path(run.run_command).name not in COLON:
+        message = f"cannot start several programs at once; use one of {', '.join(COLON)}"
+        yield ("run_settings", "run_command"), message
+    for place, other in enumerate(run.mpmd):
+        if other.run_args and Path(run.run_command).name == "srun":
+            message = "srun starts all programs as one step: put them into run_settings.run_args"
+            yield ("run_settings", "mpmd", place, "run_args"), message
+    wanted = 1 + sum(other.tasks for other in run.mpmd)
+    if not isinstance(tasks, str) and tasks < wanted:
+        message = f"the programs want at least {wanted} tasks; set resources: {{tasks: {wanted}}}"
+        yield ("run_settings", "mpmd"), message
+
+
+def _program(entity: Model, base: Path) -> Iterator[Problem]:
+    run = entity.run_settings
+    yield from _launch(entity)
+    if run.container is not None:
+        if not (shutil.which("apptainer") or shutil.which("singularity")):
+            path = ("run_settings", "container")
+            yield path, "neither apptainer nor singularity is on PATH; install or load one"
+        return
+    if entity.batch_settings is not None and entity.batch_settings.preamble:
+        return  # the preamble may be what brings the program
+    absent = list(missing(entity.files, base))
+    own = [] if absent else [source.target for source in sources(entity.files, base)]
+    fault = program_fault(run.exe, own, base)
+    if fault:
+        yield ("run_settings", "exe"), _one_program(run.exe, own, base) or fault
+    for place, other in enumerate(run.mpmd):
+        fault = program_fault(other.exe, own, base)
+        if fault:
+            where = ("run_settings", "mpmd", place, "exe")
+            yield where, _one_program(other.exe, own, base) or fault
+
+
+def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
+    """Say how to write a program with arguments."""
+    first, *arguments = exe.split()
+    if not arguments or program_fault(first, own, base):
+        return None
+    return f"names one program; write exe: {first} and exe_args: {json.dumps(arguments)}"
+
+
+def _metrics(entity: Model) -> Iterator[Problem]:
+    for name, metric in entity.metrics.items():
+        try:
+            re.compile(metric.regex or "")
+        except re.error as error:
+            yield ("metrics", name, "regex"), f"is no regular expression: {error}"
+
+
+def _first_member(name: str, entity: Model, base: Path) -> Iterator[Problem]:
+    """Make one member as a trial: most of what can go wrong with all goes wrong with the first."""
+    made: list[dict[str, Scalar]] = []
+    trial = partial(_make_first, name, entity, base, made)
+    for path, message in _attempt_params(entity, ("perm_strategy",), trial):
+        n_models = message.removeprefix("n_models: ")
+        yield (path, message) if n_models == message else (("n_models",), n_models)
+    for values in made:
+        yield from _attempt_words(entity, values)
+        yield from _attempt_files(entity, values, base)
+
+
+def _make_first(name: str, entity: Model, base: Path, made: list[dict[str, Scalar]]) -> None:
+    members = expand(name, entity, base)
+    if len(members):  # `where` may keep none, which is told when all are made
+        made.append(members[0].values)
+
+
+def _attempt_words(entity: Model, values: Mapping[str, Scalar]) -> Iterator[Problem]:
+    run = entity.run_settings
+    for item, word in enumerate(run.exe_args):
+        yield from _attempt(("run_settings", "exe_args", item), partial(_filled, word, values))
+    for key, text in run.env_vars.items():
+        yield from _attempt(("run_settings", "env_vars", key), partial(_filled, text, values))
+    for key, value in entity.resources.items():
+        action = partial(_resource, key, value, {**values, "attempt": 1})
+        yield from _attempt(("resources", key), action)
+
+
+def _filled(text: object, values: Mapping[str, Scalar]) -> str:
+    """Fill parameters into a text of the config."""
+    try:
+        return template(str(text)).render(values)
+    except ValueError as error:
+        raise ValueError(_without_line(text, error)) from None
+
+
+def _without_line(text: object, error: ValueError) -> str:
+    return str(error).removeprefix("" if "\n" in str(text) else "line 1: ")
+
+
+def _resource(key: str, value: Resource, values: Mapping[str, Scalar]) -> None:
+    if key in MEANT:
+        raise ValueError(f"is called {MEANT[key]}, here")
+    if key not in UNITS:
+        return
+    number = _filled(value, values) if isinstance(value, str) else value
+    try:
+        is_whole = float(number) == int(float(number)) >= LEAST.get(key, 1)
+    except (ValueError, OverflowError):
+        is_whole = False
+    if not is_whole:
+        least, unit = LEAST.get(key, 1), UNITS[key]
+        raise ValueError(f"expected a whole number{unit} from {least}, got {value_text(number)}")
+
+
+def _attempt_files(entity: Model, values: Mapping[str, Scalar], base: Path) -> Iterator[Problem]:
+    for source in sources(entity.files, base):
+        if source.kind in ("configure", "template"):
+            data = source.path.read_bytes()
+            trial = partial(configured, source, data, entity, values)
+            yield from _attempt(_source_path(source), trial)

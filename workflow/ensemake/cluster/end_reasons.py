@@ -1,0 +1,76 @@
+"""Why a cluster ended a job, added to the status of the members that could not tell it themselves.
+
+A process that is killed with SIGKILL, or whose node is gone, leaves no word; the workload manager
+knows, and its executor plugin says so in the message with which it gives up the job.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ensemake.atomic import write_atomically
+from ensemake.member.state import MEANING, StatusFile, is_locked, read_status
+
+MESSAGES = (
+    # Both plugins' own words; FAILED only repeats that the job's exit code was not 0.
+    ("Slurm", re.compile(r"SLURM status is: '(?!FAILED)([A-Z_]+)")),
+    ("PBS", re.compile(r"^PBS job \S+: (?!exit code)(.+?)\. ?$", re.DOTALL)),
+)
+# Where memory is watched by polling, Slurm calls the job FAILED; its log tells.
+MEMORY = re.compile(rb"^slurmstepd.*(oom.kill|exceeded memory limit)", re.MULTILINE)
+ENDED = ("killed by SIGKILL", "stopped by SIGTERM", MEANING["killed"])
+
+
+def cluster_reason(message: str, logs: Iterable[str] = ()) -> str:
+    """Return why the workload manager ended a job, from a plugin's message; '' if it does not say.
+
+    Parameters
+    ----------
+    message
+        With which the executor plugin gave up the job.
+    logs
+        Files that hold what the job printed.
+
+    Examples
+    --------
+    >>> cluster_reason("SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. ...")
+    'Slurm: TIMEOUT'
+    """
+    if any(Path(log).is_file() and MEMORY.search(Path(log).read_bytes()) for log in logs):
+        return "Slurm: OUT_OF_MEMORY"
+    found = ((name, pattern.search(message)) for name, pattern in MESSAGES)
+    return next((f"{name}: {match[1]}" for name, match in found if match), "")
+
+
+def explain(directories: Iterable[Path], reason: str, run: str) -> None:
+    """Give members of a job that has ended its reason: those that something else ended.
+
+    Parameters
+    ----------
+    directories
+        Of the members that the job was to run; those that ended by themselves stay as they are.
+    reason
+        What `cluster_reason` returned.
+    run
+        Id of the run that submitted the job.
+    """
+    for directory in directories:
+        status = read_status(directory) or _of_lock(directory, run)
+        if status and status.run == run and status.reason in ENDED:
+            told = replace(status, reason=f"{status.reason} ({reason})")
+            write_atomically(directory / "status.json", (json.dumps(asdict(told)) + "\n").encode())
+
+
+def _of_lock(directory: Path, run: str) -> StatusFile | None:
+    """Return the status of a member that wrote none, from what it wrote when it began."""
+    lock = directory / ".lock"
+    if not lock.exists() or is_locked(lock):
+        return None
+    words = lock.read_text(encoding="utf-8").split()
+    if len(words) != 5:  # killed before it wrote them
+        return None
+    digest, attempt, host, _, started = words
+    killed = StatusFile("killed", None, digest, host, started, attempt=int(attempt))
+    return replace(killed, reason=MEANING["killed"], run=run)

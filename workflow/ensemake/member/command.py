@@ -1,0 +1,102 @@
+"""The exact command of a member: program, arguments, environment; every word a list item."""
+
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from math import ceil
+from pathlib import Path
+
+from ensemake.config.schema import Model, Resource, Scalar
+from ensemake.sweep.expressions import template
+
+
+def further(
+    entity: Model, values: Mapping[str, Scalar], own: Collection[str], base: Path, directory: Path
+) -> list[list[str]]:
+    """Return the commands of the further programs (``mpmd``)."""
+    return [
+        [program(other.exe, own, base, directory), *filled(other.exe_args, values)]
+        for other in entity.run_settings.mpmd
+    ]
+
+
+def filled(words: Sequence[object], values: Mapping[str, Scalar]) -> list[str]:
+    """Return words with parameters filled in."""
+    return [template(str(word)).render(values) for word in words]
+
+
+def arguments(entity: Model, values: Mapping[str, Scalar]) -> list[str]:
+    """Return the arguments with parameters filled in, then those of ``params_as_args``."""
+    words = filled(entity.run_settings.exe_args, values)
+    for name in entity.params_as_args:
+        words += as_arguments(name, values[name])
+    return words
+
+
+def as_arguments(name: str, value: Scalar) -> list[str]:
+    """Write a parameter as SmartSim does: ``-n value`` for one letter, else ``--name=value``."""
+    return [f"-{name}", str(value)] if len(name) == 1 else [f"--{name}={value}"]
+
+
+def environment(entity: Model, values: Mapping[str, Scalar]) -> dict[str, str]:
+    """Return the environment variables with parameters filled in."""
+    env_vars = entity.run_settings.env_vars
+    return {name: template(str(text)).render(values) for name, text in env_vars.items()}
+
+
+def resource(value: Resource, values: Mapping[str, Scalar | int]) -> Resource:
+    """Fill parameters into a resource: ``"{{ nx // 8 }}"`` becomes a number; fractions round up."""
+    if not isinstance(value, str) or "{" not in value:
+        return value
+    text = template(value).render(values)
+    try:
+        return ceil(float(text))
+    except (ValueError, OverflowError):
+        return text
+
+
+def program(exe: str, own: Collection[str], base: Path, directory: Path) -> str:
+    """Return the word that runs ``exe`` from inside a member's directory.
+
+    Parameters
+    ----------
+    exe
+        As in the config.
+    own
+        Files of the member's directory: a code that was copied there is run from there.
+    base
+        The working directory of the workflow.
+    directory
+        The member's directory. The path to ``exe`` is relative to it, so that the whole project
+        can be moved.
+    """
+    if os.path.isabs(exe) or ("/" not in exe and shutil.which(exe)):
+        return exe
+    if exe.removeprefix("./") in own:
+        return f"./{exe.removeprefix('./')}"
+    if (base / exe).exists():
+        return os.path.relpath(base / exe, directory)
+    return exe
+
+
+def program_fault(exe: str, own: Collection[str], base: Path) -> str | None:
+    """Say why ``exe`` cannot be run here, or return None."""
+    if exe.removeprefix("./") in own:
+        return None
+    path = base / exe
+    if "/" not in exe and shutil.which(exe):
+        return None
+    if not path.is_file():
+        where = "on PATH or " if "/" not in exe else ""
+        return f"no program {exe!r} {where}in the working directory {base.absolute()}"
+    if not os.access(path, os.X_OK):
+        return f"{exe!r} is not executable: chmod +x {exe}, or name its interpreter as exe"
+    return None
+
+
+def program_file(exe: str, base: Path) -> Path | None:
+    """Return the file behind ``exe`` if it lies under the working directory: it can be edited."""
+    path = base / exe
+    if ("/" not in exe and shutil.which(exe)) or not path.is_file():
+        return None
+    return path if path.resolve().is_relative_to(base.resolve()) else None

@@ -1,0 +1,200 @@
+"""Writes members' directories: configured files, copies, links, params.json, run.sh.
+
+A file is written only if its content differs, and replaced as a whole: repeating the step changes
+nothing, and killing it leaves no half file.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ensemake.atomic import sibling, write_atomically
+from ensemake.config.schema import Container, Model, Scalar
+from ensemake.member import tags
+from ensemake.member.command import arguments, environment, further, program, resource
+from ensemake.member.files import Source, sources
+from ensemake.member.launchers import launch_lines
+from ensemake.member.plan import Plan, Planned
+from ensemake.member.runscript import RunScript, run_script
+from ensemake.member.templates import render_file
+from ensemake.sweep.expressions import template
+
+Templates = dict[Path, tuple[bytes, int]]  # content and mode of the files to configure
+
+
+def generate(plan: Plan, base: Path) -> list[str]:
+    """Write the directories of all members of a plan.
+
+    Parameters
+    ----------
+    plan
+        The members and their entity's settings.
+    base
+        The working directory, from which relative paths start.
+
+    Returns
+    -------
+    list of str
+        A line for every member that could not be written.
+    """
+    found = sources(plan.settings.files, base)
+    templates = {s.path: _read(s.path) for s in found if s.kind in ("configure", "template")}
+    faults = []
+    for member in plan.members:
+        try:
+            _write_member(plan, member, found, templates, base)
+        except (OSError, ValueError) as error:
+            faults.append(f"{member.directory}: {error}")
+    return faults
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    return path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+
+
+def _write_member(
+    plan: Plan, member: Planned, found: list[Source], templates: Templates, base: Path
+) -> None:
+    directory = base / member.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    with _not_running(directory, member.digest) as free:
+        if not free:
+            return
+        for source in found:
+            _write_source(source, directory, plan.settings, member.values, templates)
+        write_atomically(directory / "params.json", _params_json(member.values))
+        text = run_script(_run(plan, member, [s.target for s in found], base))
+        write_atomically(directory / "run.sh", text.encode())
+        if plan.forced:
+            (directory / "status.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def _not_running(directory: Path, digest: str) -> Iterator[bool]:
+    """Keep run.sh from starting meanwhile; False if the member runs with this recipe already."""
+    try:
+        lock = (directory / ".lock").open("rb")
+    except FileNotFoundError:  # it never ran
+        yield True
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if lock.read().decode().startswith(digest):
+                yield False
+                return
+            raise ValueError("runs with an older recipe; wait for it or stop it") from None
+        except OSError:  # a file system without locks
+            pass
+        yield True
+
+
+def _write_source(
+    source: Source,
+    directory: Path,
+    settings: Model,
+    values: Mapping[str, Scalar],
+    templates: Templates,
+) -> None:
+    target = directory / source.target
+    if target.parent != directory:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    if source.kind == "link":
+        _link(source.path, target)
+    elif source.kind == "copy":
+        _copy(source.path, target)
+    else:
+        data, mode = templates[source.path]
+        write_atomically(target, configured(source, data, settings, values), mode)
+
+
+def configured(source: Source, data: bytes, settings: Model, values: Mapping[str, Scalar]) -> bytes:
+    """Return a template's bytes with the parameters filled in.
+
+    Raises
+    ------
+    ValueError
+        If a tag or a variable is no parameter; names the template.
+    """
+    try:
+        if source.kind == "template":
+            return render_file(data, values)
+        return tags.substitute(data, values, settings.files.tag, settings.files.unknown_tags)[0]
+    except ValueError as error:
+        raise ValueError(f"{source.path}: {error}") from None
+
+
+def configured_names(
+    source: Source, data: bytes, settings: Model, values: Mapping[str, Scalar]
+) -> set[str]:
+    """Return the names of the parameters that a template uses."""
+    if source.kind == "template":
+        return set(template(data.decode(errors="replace")).names)
+    return tags.substitute(data, values, settings.files.tag, "keep")[1]
+
+
+def _link(path: Path, target: Path) -> None:
+    wanted = os.path.relpath(path, target.parent)
+    if target.is_symlink() and os.readlink(target) == wanted:
+        return
+    temporary = sibling(target)
+    temporary.symlink_to(wanted)
+    temporary.replace(target)
+
+
+def _copy(path: Path, target: Path) -> None:
+    new = path.stat()
+    if target.is_file() and not target.is_symlink():
+        old = target.stat()
+        if (old.st_size, old.st_mtime_ns, old.st_mode) == (
+            new.st_size,
+            new.st_mtime_ns,
+            new.st_mode,
+        ):
+            return
+    temporary = sibling(target)
+    shutil.copy2(path, temporary)
+    temporary.replace(target)
+
+
+def _params_json(values: Mapping[str, Scalar]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _run(plan: Plan, member: Planned, own: Sequence[str], base: Path) -> RunScript:
+    settings, values = plan.settings, member.values
+    directory = base / member.directory
+    run = settings.run_settings
+    others = further(settings, values, own, base, directory)
+    return RunScript(
+        title=f"{plan.entity}: {member.name}",
+        digest=member.digest,
+        command=[program(run.exe, own, base, directory), *arguments(settings, values)],
+        launch=launch_lines(run, needs(settings, values), others),
+        several=bool(others),
+        environment=environment(settings, values),
+        outputs=settings.outputs,
+        container=run.container and _reachable(run.container, base, directory),
+    )
+
+
+def needs(settings: Model, values: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Return the size of one member: nodes, tasks, cpus_per_task, as far as they are given."""
+    keys = ("nodes", "tasks", "cpus_per_task")
+    given = {key: settings.resources[key] for key in keys if key in settings.resources}
+    return {key: resource(value, values) for key, value in given.items()}
+
+
+def _reachable(container: Container, base: Path, directory: Path) -> Container:
+    """Write an image file's path as seen from the member's directory."""
+    if "://" in container.image or os.path.isabs(container.image):
+        return container
+    image = os.path.relpath(base / container.image, directory)
+    return container.model_copy(update={"image": image})

@@ -1,0 +1,99 @@
+"""Where everything lies on disk: the only place that knows these paths."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemake.config.schema import Config
+
+MOST = 10_000  # members in one folder; many cluster file systems are slow beyond
+SUBFOLDER = re.compile("[0-9a-f]{2}")  # of members whose names start so
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one model or ensemble; relative to the working directory."""
+
+    root: Path
+    entity: str
+    is_model: bool
+
+    @property
+    def directory(self) -> Path:
+        """Folder of the tables and of the members."""
+        return self.root / self.entity
+
+    @property
+    def state(self) -> Path:
+        """Folder of markers, plans and logs: nothing a user needs to read."""
+        return self.root / ".ensemake" / self.entity
+
+    def member(self, place: str) -> Path:
+        """Directory of a member, from its name or its place; of a model, the model's own."""
+        return self.directory if self.is_model else self.directory / place
+
+    def place(self, name: str, directory: str) -> str:
+        """Return what stands for a member in the rules: its name, behind that of a sub-folder."""
+        return name if self.is_model else directory.removeprefix(f"{self.directory}/")
+
+    def done(self, place: str) -> Path:
+        """Marker of a finished member or batch; derived from status.json, never the truth."""
+        return self.state / f"{place}.done"
+
+    def plan(self, chunk: str) -> Path:
+        """Plan of the members that are generated, or run in a batch, together."""
+        return self.state / f"{chunk}.plan.json"
+
+    def generated(self, chunk: str) -> Path:
+        """Marker of a generated chunk."""
+        return self.state / f"{chunk}.generated"
+
+    @property
+    def stamp(self) -> Path:
+        """Rewritten whenever members are found pending."""
+        return self.state / "pending.json"
+
+
+def places(directory: Path, names: Sequence[str]) -> Iterator[str]:
+    """Yield where the members of an ensemble lie in its folder: spread, if they are many.
+
+    What is there stays where it is, however the ensemble grows or shrinks.
+
+    Parameters
+    ----------
+    directory
+        The ensemble's folder.
+    names
+        Names of the members; hashes, which spread evenly.
+    """
+    there = set(os.listdir(directory)) if directory.is_dir() else set()
+    for name in names:
+        is_deep = len(names) > MOST or (name[:2] in there and (directory / _deep(name)).is_dir())
+        yield _deep(name) if is_deep and name not in there else name
+
+
+def located(directory: Path, name: str) -> Path:
+    """Return the directory of a member that has been generated."""
+    path = directory / _deep(name)
+    return path if path.is_dir() else directory / name
+
+
+def _deep(name: str) -> str:
+    return f"{name[:2]}/{name}"
+
+
+def layout(config: Config, entity: str) -> Layout:
+    """Return the paths of an entity of the config."""
+    return Layout(root(config), entity, entity in config.models)
+
+
+def root(config: Config) -> Path:
+    """Return the folder of an experiment's results."""
+    return Path(config.results) / config.experiment
+
+
+def config_copy(config: Config) -> Path:
+    """Return the path of the config as it was run, which scripts read."""
+    return root(config) / ".ensemake" / "config.json"

@@ -1,0 +1,189 @@
+"""What is still to be done, in chunks: the bridge from a config to the rules and the scripts.
+
+State lives in the members' status.json and nowhere else. A plan names the members that are
+pending now; its id is a hash of its content, so that an unchanged plan is the same plan and a
+changed one cannot be mistaken for it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemake.config.faults import ConfigError, Fault, KeyPath
+from ensemake.config.schema import Config, Ensemble, Model, Scalar
+from ensemake.member.layout import Layout, layout, places
+from ensemake.member.recipe import recipe_hash
+from ensemake.member.state import is_complete
+from ensemake.sweep.identity import canonical, recipe_digest
+from ensemake.sweep.members import Member, Members, duplicates, expand
+
+CHUNK = 500  # members one generate job writes: about half a second
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A member as scripts need it: where, with which recipe, with which values."""
+
+    name: str
+    directory: str
+    digest: str
+    values: dict[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Members that are generated, or run in one batch, together."""
+
+    entity: str
+    settings: Model
+    members: list[Planned]
+    forced: int = 0  # when -R or -F asked for it, in ns: what has finished runs again
+
+    def as_json(self) -> str:
+        """Return the plan as one JSON document."""
+        # by hand: asdict copies every value, which is most of the time of a large plan
+        members = [
+            {"name": m.name, "directory": m.directory, "digest": m.digest, "values": m.values}
+            for m in self.members
+        ]
+        settings = self.settings.model_dump(mode="json")
+        data = {"entity": self.entity, "settings": settings, "members": members}
+        return json.dumps({**data, "forced": self.forced})
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan that `Plan.as_json` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    kind = Ensemble if "perm_strategy" in data["settings"] else Model
+    settings = kind.model_validate_json(json.dumps(data["settings"]))
+    members = [Planned(**member) for member in data["members"]]
+    return Plan(data["entity"], settings, members, data["forced"])
+
+
+def read_config(path: Path) -> Config:
+    """Read the config that the workflow saved for its scripts."""
+    return Config.model_validate_json(path.read_bytes())
+
+
+class Work:
+    """All members of an entity with their digests, and those that still have to run.
+
+    Parameters
+    ----------
+    config, entity
+        The experiment, and the name of a model or an ensemble of it.
+    base
+        The working directory.
+
+    Raises
+    ------
+    ConfigError
+        If two members have equal parameters, or a member cannot be made.
+    """
+
+    def __init__(self, config: Config, entity: str, base: Path = Path()) -> None:
+        self.config = config
+        self.layout: Layout = layout(config, entity)
+        self.settings = config.entities[entity]
+        self.entity = entity
+        self.base = base
+        self.members: Members = expand(entity, self.settings, base)
+        self.recipe = recipe_hash(self.settings, base)
+        self.planned: list[Planned] = self._all()
+
+    def _all(self) -> list[Planned]:
+        try:
+            members = list(self.members)
+        except ValueError as error:
+            raise self._fault(getattr(error, "path", ("params",)), str(error)) from None
+        if not members:
+            raise self._fault(("where",), "keeps none of the members; write a wider condition")
+        names = [member.name for member in members]
+        for first, second in duplicates(names):
+            raise self._fault(*self._equal(members[first], members[second]))
+        return [self._planned(*both) for both in zip(members, self._places(names), strict=True)]
+
+    def _places(self, names: Sequence[str]) -> Iterable[str]:
+        # names that somebody chose are looked for where they say
+        is_spread = self.members.ensemble.naming == "hash" and not self.layout.is_model
+        return places(self.base / self.layout.directory, names) if is_spread else names
+
+    def _equal(self, first: Member, second: Member) -> tuple[KeyPath, str]:
+        if self.members.ensemble.naming == "hash":
+            return ("params",), equal_members(first, second)
+        return ("naming",), f"members {first.index} and {second.index} are both {first.name!r}"
+
+    def _fault(self, path: KeyPath, message: str) -> ConfigError:
+        kind = "models" if self.layout.is_model else "ensembles"
+        return ConfigError("the config", [Fault((kind, self.entity, *path), message)])
+
+    def _planned(self, member: Member, place: str) -> Planned:
+        # derived values follow from the recipe; hashed, their last digit would tie it to a machine
+        digest = recipe_digest(self.recipe, {**member.params, "replica": member.replica})
+        return Planned(member.name, str(self.layout.member(place)), digest, member.values)
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether many members go into one job."""
+        return self.settings.batch_settings is not None
+
+    def pending(self) -> list[Planned]:
+        """Return the members that are not complete; reads one small file a member."""
+        outputs = self.settings.outputs
+        return [
+            member
+            for member in self.planned
+            if not is_complete(self.base / member.directory, member.digest, outputs)
+        ]
+
+    def chunks(
+        self, members: Sequence[Planned], forced: int = 0, left: Iterable[str] = ()
+    ) -> Iterator[tuple[str, Plan]]:
+        """Split members into plans, each with its id.
+
+        Parameters
+        ----------
+        left
+            Ids of saved plans that may be under way. Where one has pending members and would be
+            written the same today, it stays one plan, so that its job is known again; what is
+            complete in it is skipped there.
+        """
+        names = {member.name for member in members}
+        for chunk in left:
+            plan = self._saved(chunk)
+            if plan and not names.isdisjoint(member.name for member in plan.members):
+                yield chunk, plan
+                names.difference_update(member.name for member in plan.members)
+        yield from self._split([member for member in members if member.name in names], forced)
+
+    def _saved(self, chunk: str) -> Plan | None:
+        """Return a saved plan if its members and settings are still the same."""
+        saved = json.loads((self.base / self.layout.plan(chunk)).read_text(encoding="utf-8"))
+        names = {member["name"] for member in saved["members"]}
+        members = [member for member in self.planned if member.name in names]
+        plan = Plan(self.entity, self.settings, members, saved["forced"])
+        return plan if plan_id(plan) == chunk else None
+
+    def _split(self, members: Sequence[Planned], forced: int) -> Iterator[tuple[str, Plan]]:
+        size = CHUNK
+        if self.settings.batch_settings is not None:
+            size = self.settings.batch_settings.size or max(1, len(members))
+        for start in range(0, len(members), size):
+            plan = Plan(self.entity, self.settings, list(members[start : start + size]), forced)
+            yield plan_id(plan), plan
+
+
+def plan_id(plan: Plan) -> str:
+    """Return a short hash of a plan's content."""
+    return hashlib.sha256(plan.as_json().encode()).hexdigest()[:12]
+
+
+def equal_members(first: Member, second: Member) -> str:
+    """Say that two members cannot be told apart, and what to do."""
+    return (
+        f"members {first.index} and {second.index} have equal parameters "
+        f"{canonical(first.params)}; "
+        "remove one, or use replicas to run the same parameters again"
+    )

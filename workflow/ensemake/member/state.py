@@ -1,0 +1,111 @@
+"""What became of a member, from the files in its directory alone."""
+
+import fcntl
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+State = Literal[
+    "completed",
+    "failed",
+    "cancelled",
+    "killed",
+    "running",
+    "queued",
+    "stale",
+    "incomplete",
+    "missing",
+]
+
+MEANING: dict[State, str] = {
+    "completed": "finished, its outputs are there",
+    "failed": "ended with an exit code, a signal, or without an output",
+    "cancelled": "was stopped by a signal or a time limit",
+    "killed": "started and never told how it ended",
+    "running": "is being run",
+    "queued": "submitted to a cluster, not started yet",
+    "stale": "finished with another recipe; runs again",
+    "incomplete": "finished, but an output is gone; runs again",
+    "missing": "has not run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFile:
+    """The content of status.json."""
+
+    status: str
+    exit_code: int | None  # None if nobody saw it
+    digest: str
+    host: str = ""
+    started: str = ""
+    elapsed_s: float = 0.0
+    attempt: int = 1
+    reason: str = ""
+    run: str = ""  # id of the run of the workflow; none if it was run by hand
+
+
+def read_status(directory: Path) -> StatusFile | None:
+    """Return what run.sh wrote when the member last ended; None if it has not or is running."""
+    try:
+        with open(f"{directory}/status.json", "rb") as file:
+            return StatusFile(**json.loads(file.read()))
+    except (OSError, ValueError, TypeError):  # not there, cut off, or somebody else's file
+        return None
+
+
+def state(directory: Path, digest: str, outputs: Sequence[str]) -> tuple[State, StatusFile | None]:
+    """Return a member's state and its last status.
+
+    Parameters
+    ----------
+    directory
+        The member's directory.
+    digest
+        The recipe digest it should have run with.
+    outputs
+        Declared outputs, relative to the directory.
+    """
+    status = read_status(directory)
+    if status is None:
+        return _without_status(directory), None
+    if status.status == "completed" and status.digest != digest:
+        return "stale", status
+    if status.status == "completed" and not has_outputs(directory, outputs):
+        return "incomplete", status
+    return _known(status.status), status
+
+
+def is_complete(directory: Path, digest: str, outputs: Sequence[str]) -> bool:
+    """Tell whether a member need not run."""
+    return state(directory, digest, outputs)[0] == "completed"
+
+
+def has_outputs(directory: Path, outputs: Sequence[str]) -> bool:
+    """Tell whether every declared output exists."""
+    return all((directory / name).exists() for name in outputs)
+
+
+def _known(status: str) -> State:
+    return status if status in ("completed", "cancelled", "killed") else "failed"  # type: ignore[return-value]
+
+
+def _without_status(directory: Path) -> State:
+    lock = directory / ".lock"
+    if not lock.exists():
+        return "missing"
+    return "running" if is_locked(lock) else "killed"
+
+
+def is_locked(lock: Path) -> bool:
+    """Tell whether a run.sh, or a command that outlived it, holds the lock."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: cannot tell
+        return False
+    return False

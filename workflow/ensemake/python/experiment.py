@@ -1,0 +1,724 @@
+"""The Python interface: an `Experiment` is a config, and Snakemake is what runs it.
+
+The config is saved as ``experiment.yaml`` in the experiment's folder before anything runs, so that
+``snakemake --configfile`` continues what a script or a notebook began. All that is told about the
+state of things is read from the members' files: another process sees the same.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate  # type: ignore[import-untyped]
+
+from ensemake.atomic import write_atomically
+from ensemake.batch.allocation import workload_manager
+from ensemake.check import check_config, check_shape, rule_name
+from ensemake.config.schema import Config
+from ensemake.config.yamlfile import Document, load_yaml
+from ensemake.config.yamltext import config_text
+from ensemake.errors import RunFailedError, RunningError, UnsupportedError
+from ensemake.member.generate import generate
+from ensemake.member.plan import Work
+from ensemake.paths import share, snakefile
+from ensemake.python.entities import Ensemble, Model, Place, entities
+from ensemake.python.settings import BatchSettings, RunSettings, Singularity, run_settings
+from ensemake.python.statuses import TERMINAL, Status, status_of
+from ensemake.results import runs
+from ensemake.results.collect import results_table
+from ensemake.results.outcomes import Outcome, outcomes, status_lines
+from ensemake.show.preview import preview_lines
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LAUNCHERS = ("local", "slurm", "pbs")
+CONFIG = "experiment.yaml"
+VERBOSITY = ("info", "debug", "developer")
+TOLD = 5  # failed members that an error tells in full
+COMMENT = """\
+Written by ensemake's Python interface. To continue without Python, from {base}:
+snakemake --snakefile "$(ensemake-path snakefile)" --profile local --configfile {file}"""
+
+Item = Model | Ensemble
+
+
+class Experiment:
+    """Models and ensembles of one folder: made, run and looked at from Python.
+
+    Parameters
+    ----------
+    name
+        Name of the experiment.
+    exp_path
+        Its folder, which must exist; by default ``name`` in the working directory, made when
+        needed.
+    launcher
+        ``local``, ``slurm``, ``pbs``, or ``auto`` for what is here.
+
+    Raises
+    ------
+    TypeError, NotADirectoryError
+        If ``exp_path`` is no path, or no folder.
+    UnsupportedError
+        If there is no such launcher.
+    """
+
+    def __init__(
+        self, name: str, exp_path: str | os.PathLike[str] | None = None, launcher: str = "local"
+    ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of an experiment is text, not {name!r}")
+        self.name = name
+        self.launcher = _launcher(launcher)
+        self.place = Place(Path.cwd(), _folder(name, exp_path))
+        self.entities: dict[str, Item] = {}
+        self._children: list[subprocess.Popen[bytes]] = []  # kept so that they are reaped
+
+    @property
+    def exp_path(self) -> str:
+        """The experiment's folder."""
+        return str(self.place.folder)
+
+    # ---- making ----
+
+    def create_run_settings(
+        self,
+        exe: str,
+        exe_args: str | list[str] | None = None,
+        run_command: str | None = "auto",
+        run_args: Mapping[str, Any] | None = None,
+        env_vars: Mapping[str, Any] | None = None,
+        container: Singularity | None = None,
+    ) -> RunSettings:
+        """Return settings for how one member is run; see `RunSettings`."""
+        return run_settings(
+            self.launcher,
+            run_command,
+            exe=exe,
+            exe_args=exe_args,
+            run_args=run_args,
+            env_vars=env_vars,
+            container=container,
+        )
+
+    def create_batch_settings(
+        self,
+        nodes: int = 1,
+        time: str = "",
+        queue: str = "",
+        account: str = "",
+        batch_args: Mapping[str, Any] | None = None,
+        size: int | None = None,
+        preamble: str | list[str] | None = None,
+    ) -> BatchSettings:
+        """Return settings for many members in one cluster job; see `BatchSettings`."""
+        return BatchSettings(
+            nodes, time, queue, account, batch_args, size, preamble, launcher=self.launcher
+        )
+
+    def create_model(
+        self,
+        name: str,
+        run_settings: RunSettings,
+        params: Mapping[str, Any] | None = None,
+        path: str | os.PathLike[str] | None = None,
+        enable_key_prefixing: bool = False,
+        batch_settings: BatchSettings | None = None,
+        **keys: Any,
+    ) -> Model:
+        """Return a new model; one of that name is replaced. See `Model`."""
+        self._check_name(name, path)
+        if enable_key_prefixing:
+            raise UnsupportedError("there is no database whose keys could be prefixed")
+        if not isinstance(run_settings, RunSettings):
+            raise TypeError(f"run_settings come from create_run_settings, not {run_settings!r}")
+        model = Model(name, self.place, run_settings, params, batch_settings, **keys)
+        self.entities[name] = model
+        return model
+
+    def create_ensemble(
+        self,
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        batch_settings: BatchSettings | None = None,
+        run_settings: RunSettings | None = None,
+        replicas: int | None = None,
+        perm_strategy: str | Callable[..., Any] = "all_perm",
+        path: str | os.PathLike[str] | None = None,
+        perm_strat: str | Callable[..., Any] | None = None,
+        **keys: Any,
+    ) -> Ensemble:
+        """Return a new ensemble; one of that name is replaced. See `Ensemble`.
+
+        ``perm_strat`` is another name of ``perm_strategy``. Further arguments: n_models, seed,
+        params_as_args and keys of the config.
+        """
+        self._check_name(name, path)
+        ensemble = Ensemble(
+            name,
+            self.place,
+            params,
+            batch_settings,
+            run_settings,
+            replicas,
+            perm_strat or perm_strategy,
+            **keys,
+        )
+        self.entities[name] = ensemble
+        return ensemble
+
+    def _check_name(self, name: str, path: str | os.PathLike[str] | None) -> None:
+        if not isinstance(name, str):
+            raise AttributeError(f"a model or an ensemble needs a name, which is text, not {name}")
+        if path is not None and os.path.abspath(path) != str(self.place.folder / name):
+            raise UnsupportedError(
+                f"path={str(path)!r}: {name} lies in {self.place.folder / name}; "
+                f"choose the folder with Experiment(exp_path=...)"
+            )
+
+    # ---- the config ----
+
+    def as_config(self) -> dict[str, Any]:
+        """Return the config that this experiment is; members of ensembles stand in those."""
+        folder = self.place.folder
+        own = [item for item in self.entities.values() if not _ensemble_of(item)]
+        kinds = {
+            "models": {item.name: item.as_config() for item in own if isinstance(item, Model)},
+            "ensembles": {
+                item.name: item.as_config() for item in own if isinstance(item, Ensemble)
+            },
+        }
+        head = {"experiment": folder.name, "results": self.place.shown(folder.parent)}
+        return {**head, **{kind: found for kind, found in kinds.items() if found}}
+
+    def save(self) -> Path:
+        """Write the config into the experiment's folder and return its path.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be run; every fault is named.
+        """
+        check_config(self._document(), self.place.base)
+        data = self._with_running(self.as_config())
+        path = self.place.folder / CONFIG
+        comment = COMMENT.format(base=self.place.base, file=self.place.shown(path))
+        write_atomically(path, config_text(data, comment).encode())
+        write_atomically(self._session, json.dumps(self._settings()).encode())
+        return path
+
+    def _with_running(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Keep what another process runs now: its jobs read this file too."""
+        running = {name for run in runs.alive(self.place.folder) for name in run.entities}
+        path = self.place.folder / CONFIG
+        if running - self.entities.keys() and path.exists():
+            saved = load_yaml(path).data
+            for kind in ("models", "ensembles"):
+                kept = {k: v for k, v in saved.get(kind, {}).items() if k in running}
+                data[kind] = {**kept, **data.get(kind, {})}
+        return data
+
+    @property
+    def _session(self) -> Path:
+        return self.place.folder / ".ensemake" / "session.json"
+
+    def _settings(self) -> dict[str, str]:
+        return {"name": self.name, "launcher": self.launcher, "base": str(self.place.base)}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Experiment":
+        """Return the experiment that was saved in a folder, or as a config file.
+
+        Parameters
+        ----------
+        path
+            The experiment's folder, or its ``experiment.yaml``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        """
+        file = Path(os.path.abspath(path))
+        file = file / CONFIG if file.is_dir() else file
+        if not file.exists():
+            raise FileNotFoundError(f"no experiment was saved as {file}")
+        config = check_shape(load_yaml(file))
+        experiment = cls.__new__(cls)
+        experiment._restore(config, file.parent)
+        return experiment
+
+    def _restore(self, config: Config, folder: Path) -> None:
+        try:
+            known = json.loads((folder / ".ensemake" / "session.json").read_text("utf-8"))
+        except OSError:  # a config that no script wrote
+            known = {}
+        base = Path(known.get("base", Path.cwd()))
+        if not base.is_dir():  # the project was moved
+            base = Path.cwd()
+        root = base / config.results / config.experiment
+        self.name = known.get("name", config.experiment)
+        self.launcher = known.get("launcher", "local")
+        self.place = Place(base, Path(os.path.abspath(root)))
+        self.entities = dict(entities(config, self.place))
+        self._children = []
+
+    def _document(self) -> Document:
+        return Document(f"experiment {self.name}", self.as_config())
+
+    def _works(self, items: Iterable[Item]) -> list[Work]:
+        """Expand entities, as the workflow would."""
+        config = check_shape(self._document())
+        return [Work(config, item.name, self.place.base) for item in items]
+
+    # ---- generating, starting, stopping ----
+
+    def generate(
+        self,
+        *args: Item,
+        tag: str | tuple[str, str] | None = None,
+        overwrite: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        """Write the directories of members that have not completed.
+
+        Parameters
+        ----------
+        args
+            Models and ensembles; all of the experiment if none is given.
+        tag
+            Text around the tags of configured files; a pair for open and close.
+        overwrite
+            Accepted; files are always brought up to date, and results are never deleted.
+        verbose
+            Print what was written.
+
+        Raises
+        ------
+        ConfigError
+            If the experiment cannot be run.
+        OSError
+            If directories could not be written.
+        """
+        items = self._items(args)
+        for item in items if tag else ():
+            item.set_tag(tag or ";")
+        self.save()
+        for work in self._works(items):
+            pending = work.pending()
+            for _, plan in work.chunks(pending):
+                faults = generate(plan, self.place.base)
+                if faults:
+                    raise OSError("\n".join(faults))
+            if verbose:
+                print(f"{work.entity}: {len(pending)} directories in {self.exp_path}/{work.entity}")
+
+    def start(
+        self,
+        *args: Item,
+        block: bool = True,
+        summary: bool = False,
+        kill_on_interrupt: bool = True,
+        force: bool = False,
+        check: bool = True,
+        options: Iterable[str] = (),
+    ) -> None:
+        """Run what has not completed.
+
+        Parameters
+        ----------
+        args
+            Models and ensembles; all of the experiment if none is given.
+        block
+            Wait for the end. If not, the run goes on in the background, even when this process
+            and its terminal are gone; see `poll`, `finished` and `stop`.
+        summary
+            Print what is about to run.
+        kill_on_interrupt
+            With ``block``: Ctrl-C ends the run and its jobs, else only the waiting.
+        force
+            Run completed members again.
+        check
+            With ``block``: raise an error if a member did not complete.
+        options
+            Further words for Snakemake's command line.
+
+        Raises
+        ------
+        RunFailedError
+            After all that could run has run, if members failed; names them.
+        RunningError
+            If another process runs one of them and ``block`` is false. Else it is waited for.
+        ConfigError
+            If the experiment cannot be run; nothing was started.
+        """
+        items = self._items(args)
+        if summary:
+            print(self._launch_summary(items))
+        process = self._start(items, block, force, list(options))
+        if not block:
+            self._children.append(process)
+            return
+        self._wait(process, items, kill_on_interrupt)
+        if check:
+            self._raise_for(items, process.returncode)
+
+    def _start(
+        self, items: list[Item], block: bool, force: bool, options: list[str]
+    ) -> subprocess.Popen[bytes]:
+        names = [item.name for item in items]
+        for item in items:
+            self.entities[item.name] = item
+        self.as_config()  # what cannot be run is told before anything is waited for
+        background = not block or _notebook() is not None
+        command = self._command(items, force, options)
+        while True:
+            try:
+                return runs.start(
+                    command, self.place.base, self.place.folder, names, self.save, background
+                )
+            except RunningError as error:
+                if not block:
+                    raise
+                print(f"{error}; waiting for its end", file=sys.stderr)
+                for run in runs.alive(self.place.folder, names):
+                    runs.wait(run)
+
+    def _command(self, items: list[Item], force: bool, options: list[str]) -> list[str]:
+        rules = [self._run_rule(item) for item in items] if force else []
+        return [
+            *(sys.executable, "-m", "snakemake"),
+            *(() if self._is_all(items) else [rule for x in items for rule in self._targets(x)]),
+            *("--snakefile", snakefile()),
+            *("--configfile", self.place.shown(self.place.folder / CONFIG)),
+            *("--profile", self._profile()),
+            *(["--forcerun", *rules] if rules else []),
+            *options,
+        ]
+
+    def _is_all(self, items: list[Item]) -> bool:
+        """Whether this is all that the config describes: then the workflow's own target serves."""
+        data = self._with_running(self.as_config())
+        described = {*data.get("models", ()), *data.get("ensembles", ())}
+        return described == {item.name for item in items}
+
+    def _targets(self, item: Item) -> list[str]:
+        """Return the rules that collect and plot one entity."""
+        rule = rule_name(item.name)
+        entry = item.as_config()
+        plotted = isinstance(item, Ensemble) and entry.get("metrics") and entry.get("params")
+        return [f"collect_{rule}", *([f"plot_{rule}"] if plotted else [])]
+
+    def _run_rule(self, item: Item) -> str:
+        rule = rule_name(item.name)
+        return f"batch_{rule}" if item.batch_settings else rule
+
+    def _profile(self) -> str:
+        """Return the profile of the launcher: the user's own, if there is one."""
+        name = self.launcher
+        if name == "slurm" and "SLURM_JOB_ID" in os.environ and not self._has_batches():
+            name = "local"  # in an allocation, members are its steps
+        home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        own = home / "snakemake" / name
+        return str(own if own.is_dir() else share() / "profiles" / name)
+
+    def _has_batches(self) -> bool:
+        return any(item.batch_settings for item in self.entities.values())
+
+    def _wait(
+        self, process: subprocess.Popen[bytes], items: list[Item], kill_on_interrupt: bool
+    ) -> None:
+        try:
+            notebook = _notebook()
+            if notebook is None:
+                process.wait()
+            else:
+                notebook(process, lambda: self._counts(items))
+        except KeyboardInterrupt:
+            if kill_on_interrupt:
+                self.stop(*items)
+                process.wait()
+            raise
+
+    def _raise_for(self, items: list[Item], code: int) -> None:
+        works = self._works(items)
+        failed = [
+            work.entity if work.layout.is_model else outcome.member.name
+            for work in works
+            for outcome in outcomes(work)
+            if outcome.state != "completed"
+        ]
+        if failed:
+            lines = [line for work in works for line in status_lines(work)]
+            raise RunFailedError("\n".join([_named(failed), *lines]), failed)
+        if code:
+            raise RunFailedError(
+                f"all members completed, but Snakemake ended with exit status {code}; "
+                f"its messages are above, or in {runs.folder(self.place.folder)}"
+            )
+
+    def stop(self, *args: Item) -> None:
+        """End the runs that any of these belong to, with their jobs; what is not run is left.
+
+        Raises
+        ------
+        TypeError
+            If one is neither a model nor an ensemble.
+        RunningError
+            If it is run on another machine.
+        """
+        for run in runs.alive(self.place.folder, [item.name for item in self._items(args)]):
+            runs.stop(run)
+        self._reap()
+
+    def _reap(self) -> None:
+        self._children = [child for child in self._children if child.poll() is None]
+
+    # ---- watching ----
+
+    def poll(
+        self, interval: float = 10, verbose: bool = True, kill_on_interrupt: bool = True
+    ) -> None:
+        """Wait until nothing of this experiment is run, by whomever.
+
+        Parameters
+        ----------
+        interval
+            Seconds between two lines that tell the state.
+        verbose
+            Whether to print these.
+        kill_on_interrupt
+            Whether Ctrl-C ends the runs, else only the waiting.
+        """
+        try:
+            while runs.alive(self.place.folder):
+                if verbose:
+                    print(*self._progress(), sep="\n", flush=True)
+                self._sleep(interval)
+        except KeyboardInterrupt:
+            if kill_on_interrupt:
+                self.stop()
+            raise
+        self._reap()
+
+    def _sleep(self, interval: float) -> None:
+        until = time.monotonic() + interval
+        while time.monotonic() < until and runs.alive(self.place.folder):
+            time.sleep(min(0.5, interval))
+
+    def _progress(self) -> Iterator[str]:
+        running = {name for run in runs.alive(self.place.folder) for name in run.entities}
+        for item in self._items(()):
+            if item.name in running:
+                yield f"{item.name}: {_told(self._counts([item])[item.name])}"
+
+    def _counts(self, items: Iterable[Item]) -> dict[str, Counter[Status]]:
+        return {item.name: Counter(self.get_status(item)) for item in items}
+
+    def finished(self, entity: Item) -> bool:
+        """Tell whether all members have ended, well or not.
+
+        Raises
+        ------
+        TypeError
+            If it is neither a model nor an ensemble.
+        ValueError
+            If it has never been started.
+        """
+        statuses = self.get_status(entity)
+        if set(statuses) == {Status.STATUS_NEVER_STARTED}:
+            raise ValueError(f"{entity.name} has not been started")
+        return all(status in TERMINAL for status in statuses)
+
+    def get_status(self, *args: Item) -> list[Status]:
+        """Return the status of every member: of models first, then of ensembles.
+
+        Raises
+        ------
+        TypeError
+            If one is neither a model nor an ensemble.
+        """
+        return [status for _, _, status in self._outcomes(args)]
+
+    def _outcomes(self, args: Iterable[Item]) -> Iterator[tuple[Item, Outcome, Status]]:
+        items = sorted(self._items(args, members=True), key=lambda item: _has_models(item))
+        for item in items:
+            owner = self._owner(item)
+            is_run = bool(runs.alive(self.place.folder, [owner.name]))
+            for outcome in outcomes(self._works([owner])[0]):
+                if owner is item or outcome.member.name == item.name:
+                    yield item, outcome, status_of(outcome.state, is_run)
+
+    def _owner(self, item: Item) -> Item:
+        """Return the entity of the config that an item is, or is a member of."""
+        return self.entities[_ensemble_of(item) or item.name]
+
+    def summary(self, *args: Item, style: str = "github") -> str:
+        """Return a table of all members that were started.
+
+        Parameters
+        ----------
+        args
+            Models and ensembles; all of the experiment if none is given.
+        style
+            A format of the package tabulate, such as github, plain, html.
+        """
+        head = ("Name", "Entity-Type", "Attempt", "Host", "Time", "Status", "Returncode")
+        found = self._outcomes(args or self._items(()))
+        rows = [_summary_row(*outcome) for outcome in found]
+        return str(tabulate(rows, head, tablefmt=style, missingval="", disable_numparse=True))
+
+    def preview(
+        self,
+        *args: Item,
+        verbosity_level: str = "info",
+        output_format: str = "plain_text",
+        output_filename: str | None = None,
+    ) -> None:
+        """Tell what would run: members, command, files, resources, and what looks wrong.
+
+        Parameters
+        ----------
+        args
+            Models and ensembles; all of the experiment if none is given.
+        verbosity_level
+            ``info``, or ``debug`` for the config as well.
+        output_format
+            Only ``plain_text``.
+        output_filename
+            File to write to, instead of printing.
+        """
+        if verbosity_level not in VERBOSITY:
+            raise ValueError(f"verbosity_level is one of {', '.join(VERBOSITY)}")
+        if output_format != "plain_text":
+            raise UnsupportedError("output_format can only be plain_text")
+        check_config(self._document(), self.place.base)
+        lines = [line for work in self._works(self._items(args)) for line in preview_lines(work)]
+        if verbosity_level != "info":
+            lines.append(config_text(self.as_config(), "the config"))
+        if output_filename:
+            Path(output_filename).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        else:
+            print(*lines, sep="\n")
+
+    def results(self, *args: Item) -> "DataFrame":
+        """Return parameters, status and metrics of every member; unfinished ones too.
+
+        Parameters
+        ----------
+        args
+            Models and ensembles; all of the experiment if none is given. Of several, the first
+            column names the one a row belongs to.
+        """
+        import pandas as pd  # half a second
+
+        frames = {}
+        for work in self._works(self._items(args)):
+            columns, rows, _ = results_table(work)
+            frames[work.entity] = pd.DataFrame(rows, columns=columns)
+        if len(frames) == 1:
+            return next(iter(frames.values()))
+        joined = pd.concat(frames, names=["entity", None])
+        return joined.reset_index(level=0).reset_index(drop=True)
+
+    def _launch_summary(self, items: list[Item]) -> str:
+        lines = [
+            "=== Launch Summary ===",
+            f"Experiment: {self.name}",
+            f"Experiment Path: {self.exp_path}",
+            f"Launcher: {self.launcher}",
+        ]
+        for work in self._works(items):
+            total, pending = len(work.planned), len(work.pending())
+            exe = work.settings.run_settings.exe
+            lines.append(f"{work.entity}: {pending} of {total} to run, with {exe}")
+        return "\n".join(lines)
+
+    def _items(self, args: Iterable[Any], members: bool = False) -> list[Item]:
+        """Return entities after the checks that all methods make; all if none are given."""
+        flat = [x for arg in args for x in (arg if isinstance(arg, list | tuple) else [arg])]
+        own = [item for item in self.entities.values() if not _ensemble_of(item)]
+        for item in flat:
+            if not isinstance(item, Model | Ensemble):
+                raise TypeError(f"expected a model or an ensemble, not {item!r}")
+            if _ensemble_of(item) and not members:
+                raise ValueError(f"{item.name} is a member of {_ensemble_of(item)}; name that")
+            if isinstance(item, Ensemble) and not len(item):
+                raise ValueError(f"{item.name} is empty. Nothing to launch.")
+        twice = [name for name, n in Counter(item.name for item in flat).items() if n > 1]
+        if twice:
+            raise ValueError(f"two entities are named {twice[0]}; names must differ")
+        return flat or own
+
+    # ---- notebooks ----
+
+    def _repr_html_(self) -> str:
+        from ensemake.python.notebook import counts_table
+
+        items = self._items(())
+        return counts_table(f"{self.name} ({self.launcher})", self._counts(items))
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.name!r}, {self.exp_path!r}, {', '.join(self.entities)})"
+
+
+def _ensemble_of(item: Item) -> str | None:
+    """Return the name of the ensemble that a model is a member of."""
+    return item.ensemble if isinstance(item, Model) else None
+
+
+def _has_models(item: Item) -> bool:
+    return isinstance(item, Ensemble)
+
+
+def _launcher(name: str) -> str:
+    lower = str(name).lower()
+    if lower == "auto":
+        found = workload_manager(os.environ)
+        lower = "local" if found == "none" else found
+    if lower not in LAUNCHERS:
+        raise UnsupportedError(f"no launcher {lower!r}; there are {', '.join(LAUNCHERS)} and auto")
+    return lower
+
+
+def _folder(name: str, exp_path: str | os.PathLike[str] | None) -> Path:
+    if exp_path is None:
+        return Path.cwd() / name
+    if not isinstance(exp_path, str | os.PathLike):
+        raise TypeError(f"exp_path is a path, not {exp_path!r}")
+    if not os.path.isdir(exp_path):
+        raise NotADirectoryError(f"exp_path is no folder: {exp_path}")
+    return Path(os.path.abspath(exp_path))
+
+
+def _named(failed: list[str]) -> str:
+    more = f" and {len(failed) - TOLD} more" if len(failed) > TOLD else ""
+    return f"not completed: {', '.join(failed[:TOLD])}{more}"
+
+
+def _told(counts: Counter[Status]) -> str:
+    return ", ".join(f"{n} {status}" for status, n in counts.items())
+
+
+def _summary_row(item: Item, outcome: Outcome, status: Status) -> tuple[Any, ...]:
+    kind = "Ensemble member" if _has_models(item) else "Model"
+    known = outcome.status
+    told = (known.attempt, known.host, known.elapsed_s) if known else (None, None, None)
+    name = outcome.member.name if _has_models(item) else item.name
+    return name, kind, *told, str(status), known.exit_code if known else None
+
+
+def _notebook() -> Any:
+    """Return what shows progress in a notebook, or None if this is none."""
+    if "IPython" not in sys.modules:
+        return None
+    from ensemake.python.notebook import is_notebook, watch
+
+    return watch if is_notebook() else None

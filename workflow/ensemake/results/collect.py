@@ -1,0 +1,169 @@
+"""members.csv and results.csv: the table of an ensemble, whatever failed."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ensemake.atomic import write_atomically
+from ensemake.member.plan import Planned, Work
+from ensemake.member.state import MEANING, StatusFile
+from ensemake.results.metrics import read_metrics
+from ensemake.results.outcomes import Outcome, outcomes
+from ensemake.sweep.identity import canonical
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+OUTCOME = ("status", "exit_code", "elapsed_s", "reason", "run")
+TEXTS = ("member", "status", "reason", "run")
+
+
+def write_members(work: Work) -> Path:
+    """Write members.csv: index, member, replica, one column per parameter."""
+    rows = (_identity(index, member) for index, member in enumerate(work.planned))
+    return _write_table(work.layout.directory / "members.csv", _head(work), rows)
+
+
+def write_results(work: Work, found: Sequence[Outcome] | None = None) -> tuple[Path, list[str]]:
+    """Write results.csv: the members, what became of each, and their metrics.
+
+    Parameters
+    ----------
+    work
+        The members.
+    found
+        What became of them, if that was looked at already.
+
+    Returns
+    -------
+    path, faults
+        The table, and a line for every metric that a completed member lacks.
+    """
+    columns, rows, faults = results_table(work, found)
+    return _write_table(work.layout.directory / "results.csv", columns, rows), faults
+
+
+def results_table(
+    work: Work, found: Sequence[Outcome] | None = None
+) -> tuple[list[str], list[dict[str, Any]], list[str]]:
+    """Return results.csv's columns and rows, with values as they are, and the metrics' faults."""
+    faults: list[str] = []
+    found = outcomes(work) if found is None else found
+    rows = [_result(work, index, outcome, faults) for index, outcome in enumerate(found)]
+    return [*_head(work), *OUTCOME, *work.settings.metrics], rows, faults
+
+
+def members_digest(work: Work) -> str:
+    """Return a hash of what members.csv says."""
+    return _hash([[member.name, member.values] for member in work.planned])
+
+
+def collected_digest(work: Work) -> str:
+    """Return a hash of what results.csv says, apart from the results."""
+    metrics = {name: metric.model_dump() for name, metric in work.settings.metrics.items()}
+    return _hash([metrics, work.settings.outputs, [member.digest for member in work.planned]])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def _head(work: Work) -> list[str]:
+    names = [name for name in work.planned[0].values if name != "replica"]
+    return ["index", "member", "replica", *names]
+
+
+def _identity(index: int, member: Planned) -> dict[str, Any]:
+    return {"index": index, "member": member.name, **member.values}
+
+
+def _result(work: Work, index: int, outcome: Outcome, faults: list[str]) -> dict[str, Any]:
+    member = outcome.member
+    row = _identity(index, member) | {"status": outcome.state} | _told(outcome.status)
+    if outcome.state == "killed" and outcome.status is None:
+        row["reason"] = MEANING["killed"]
+    if outcome.state == "completed" and work.settings.metrics:
+        directory = work.base / member.directory
+        values, absent = read_metrics(directory, work.settings.metrics)
+        row |= values
+        row["reason"] = "; ".join(absent)
+        faults += [f"{member.directory}: {line}" for line in absent]
+    return row
+
+
+def _told(status: StatusFile | None) -> dict[str, Any]:
+    if status is None:
+        return {}
+    return {
+        "exit_code": status.exit_code,
+        "elapsed_s": status.elapsed_s,
+        "reason": status.reason,
+        "run": status.run,
+    }
+
+
+def _write_table(path: Path, columns: list[str], rows: Iterable[Mapping[str, Any]]) -> Path:
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.getvalue().encode())
+    return path
+
+
+def read_results(work: Work) -> "DataFrame":
+    """Read results.csv back with the types it was written with.
+
+    A CSV file holds no types: without the config, a text parameter such as ``01`` or ``nan``, or
+    a member's name made of digits, would be read as a number.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Parameters as in the config; counts that may be absent as ``Int64``.
+    """
+    import pandas  # half a second to import
+
+    path = work.base / work.layout.directory / "results.csv"
+    table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    known = _known_types(work)
+    for name in table:
+        table[name] = _typed(table[name], known.get(str(name)))
+    return table
+
+
+def _known_types(work: Work) -> dict[str, set[type]]:
+    names = _head(work)[3:]
+    known: dict[str, set[type]] = {
+        name: {type(member.values[name]) for member in work.planned} for name in names
+    }
+    known["elapsed_s"] = {float}
+    known.update({name: {str} for name in TEXTS})
+    known.update({name: {int} for name in ("index", "replica", "exit_code")})
+    return known
+
+
+def _typed(column: "Series[str]", types: set[type] | None) -> "Series[Any]":
+    """Convert texts to a type; to numbers, if all can be, where the type is not known."""
+    import pandas
+
+    if types == {bool}:
+        return column == "True"
+    if types is not None and not types <= {int, float}:
+        return column
+    numbers = pandas.to_numeric(column.where(column != ""), errors="coerce")
+    if types is None and numbers.isna().sum() > (column == "").sum():
+        return column
+    whole = types == {int} or (types is None and not column.str.contains(r"[.eEn]").any())
+    return numbers.astype("Int64" if numbers.isna().any() else "int64") if whole else numbers
+
+
+def write_parquet(work: Work) -> Path:
+    """Write results.parquet from results.csv; needs pyarrow."""
+    path = work.base / work.layout.directory / "results.parquet"
+    read_results(work).to_parquet(path, index=False)
+    return path

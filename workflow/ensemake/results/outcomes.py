@@ -1,0 +1,205 @@
+"""Counts, failures and leftovers of an experiment, from files alone; and how they are told."""
+
+import json
+import os
+from base64 import urlsafe_b64decode
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemake.config.schema import Scalar
+from ensemake.member.layout import SUBFOLDER
+from ensemake.member.plan import Planned, Work
+from ensemake.member.state import MEANING, State, StatusFile, state
+from ensemake.results.provenance import is_over, latest_run
+
+SHOWN = 10  # failed members listed before "and N more"
+BAD: tuple[State, ...] = ("failed", "cancelled", "killed")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A member and what became of it."""
+
+    member: Planned
+    state: State
+    status: StatusFile | None
+
+
+@dataclass(frozen=True)
+class CommonValue:
+    """A parameter value that all failed members have and not all members."""
+
+    name: str
+    value: Scalar
+    failed: int
+    members: int
+
+    def __str__(self) -> str:
+        others = self.members - self.failed
+        ended = f"{others} more have it and did not fail" if others else "no other member has it"
+        return f"all {self.failed} failed members have {self.name}={self.value}; {ended}"
+
+
+def outcomes(work: Work) -> list[Outcome]:
+    """Look at every member's directory; a small file each."""
+    waiting = queued(work)
+    outputs, base = work.settings.outputs, work.base
+    found = []
+    for member in work.planned:
+        now, status = state(base / member.directory, member.digest, outputs)
+        if now not in ("completed", "running") and member.name in waiting:
+            now = "queued"
+        found.append(Outcome(member, now, status))
+    return found
+
+
+def queued(work: Work) -> set[str]:
+    """Return the members that a living run has submitted and that have not ended.
+
+    Snakemake keeps a file for each job that it has submitted, named after the job's outputs.
+    """
+    run = latest_run(work.config, work.base)
+    if run is None or is_over(run):
+        return set()
+    names: set[str] = set()
+    for marker in _submitted(work.base / ".snakemake" / "incomplete"):
+        if work.layout.state in marker.parents and marker.suffix == ".done":
+            names |= _members_of(work, marker)
+    return names
+
+
+def _submitted(folder: Path) -> Iterator[Path]:
+    for path, _, files in os.walk(folder):
+        for name in files:
+            try:
+                told = json.loads((Path(path) / name).read_bytes())
+                key = "".join(p.removeprefix("@") for p in [*_parts(path, folder), name])
+                marker = Path(urlsafe_b64decode(key).decode())
+            except (OSError, ValueError):  # gone meanwhile, or no such file
+                continue
+            if told.get("external_jobid"):
+                yield marker
+
+
+def _parts(path: str, folder: Path) -> tuple[str, ...]:
+    return Path(path).relative_to(folder).parts
+
+
+def _members_of(work: Work, marker: Path) -> set[str]:
+    plan = work.base / marker.with_suffix(".plan.json")
+    if not work.is_batched or not plan.exists():
+        return {marker.stem}
+    return {member["name"] for member in json.loads(plan.read_bytes())["members"]}
+
+
+def leftovers(work: Work) -> list[Path]:
+    """List directories of members that the config no longer describes."""
+    folder = work.base / work.layout.directory
+    if work.layout.is_model or not folder.is_dir():
+        return []
+    known = {str(work.base / member.directory) for member in work.planned}
+    return sorted(map(Path, _unknown(str(folder), known)))
+
+
+def _unknown(folder: str, known: Collection[str]) -> Iterator[str]:
+    """Yield directories of members that are not known, also from sub-folders."""
+    with os.scandir(folder) as entries:
+        paths = [entry.path for entry in entries if entry.path not in known and entry.is_dir()]
+    for path in paths:
+        if os.path.exists(f"{path}/run.sh"):
+            yield path
+        elif SUBFOLDER.fullmatch(os.path.basename(path)):
+            yield from _unknown(path, known)
+
+
+def failures(found: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes of the members that failed, were cancelled or killed."""
+    return [outcome for outcome in found if outcome.state in BAD]
+
+
+def varying(members: Sequence[Planned]) -> list[str]:
+    """Return the parameters that do not have the same value in all members."""
+    first = members[0].values
+    return [
+        name
+        for name, value in first.items()
+        if any(m.values[name] != value or type(m.values[name]) is not type(value) for m in members)
+    ]
+
+
+def common_values(work: Work, bad: Sequence[Outcome]) -> list[CommonValue]:
+    """Return the parameter values that all failed members have in common, and not all members.
+
+    Parameters
+    ----------
+    work
+        The members.
+    bad
+        The failed ones; one alone shares nothing.
+    """
+    if len(bad) < 2:
+        return []
+    found = []
+    for name in varying(work.planned):
+        values = {(type(o.member.values[name]), o.member.values[name]) for o in bad}
+        if len(values) == 1:
+            value = bad[0].member.values[name]
+            count = sum(member.values[name] == value for member in work.planned)
+            found.append(CommonValue(name, value, len(bad), count))
+    return found
+
+
+# ---- in words ----
+
+
+def status_lines(work: Work, found: Sequence[Outcome] | None = None) -> list[str]:
+    """Tell an entity's counts, its failed members with reasons, and what is left over."""
+    found = outcomes(work) if found is None else found
+    counts = Counter(outcome.state for outcome in found)
+    lines = [f"{work.entity}: {counted(counts, len(found))}"]
+    bad = failures(found)
+    lines += [f"  {one}" for one in common_values(work, bad)]
+    names = varying(work.planned)
+    for outcome in bad[:SHOWN]:
+        lines += _failure(work, outcome, names)
+    if len(bad) > SHOWN:
+        lines.append(f"  and {len(bad) - SHOWN} more: see {work.layout.directory}/results.csv")
+    left = leftovers(work)
+    if left:
+        lines.append(f"  {len(left)} no longer in the config (the target prune lists them)")
+    return lines
+
+
+def counted(counts: Counter[State], total: int) -> str:
+    """Tell how many members are in which state."""
+    if counts["completed"] == total:
+        return f"all {total} completed" if total > 1 else "completed"
+    told = [f"{counts[kind]} {kind}" for kind in MEANING if counts[kind]]
+    return f"{', '.join(told)} of {total}"
+
+
+def failure_reason(outcome: Outcome) -> str:
+    """Say why a member failed."""
+    return (outcome.status and outcome.status.reason) or MEANING[outcome.state]
+
+
+def _failure(work: Work, outcome: Outcome, names: Sequence[str]) -> list[str]:
+    directory = outcome.member.directory
+    varied = ", ".join(f"{name}={outcome.member.values[name]}" for name in names)
+    told = f"  {outcome.state}: {failure_reason(outcome)}{f': {varied}' if varied else ''}"
+    last = last_line(work.base / directory / "run.err")
+    return [told, *([f"      {last}"] if last else []), f"      {directory}/run.err"]
+
+
+def last_line(path: Path) -> str:
+    """Return the last line of a file that is not blank, cut to 100 characters; "" if none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    kept = (" ".join(line.split()) for line in reversed(lines) if line.strip())
+    return next(("".join(c for c in line if c.isprintable())[:100] for line in kept), "")

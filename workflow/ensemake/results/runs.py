@@ -1,0 +1,182 @@
+"""Runs of Snakemake that Python started: a file each, locked for as long as the run lives.
+
+The lock is handed down to Snakemake and ends with it, however it ends, so that any process can
+tell who runs what. The files lie in ``<experiment>/.ensemake/started``, beside the runs' logs.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ensemake.errors import RunningError
+from ensemake.member.state import is_locked
+
+GRACE_S = 30.0  # after an interrupt, before a run is told to end by other means
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of Snakemake: its process, where it runs, what it runs."""
+
+    pid: int
+    host: str
+    started: str
+    entities: list[str]
+    file: Path
+    log: Path | None = None
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.started}"
+
+
+def folder(experiment: Path) -> Path:
+    """Return the folder of an experiment's runs."""
+    return experiment / ".ensemake" / "started"
+
+
+def alive(experiment: Path, entities: Sequence[str] | None = None) -> list[Run]:
+    """Return the runs that are under way: all, or those of any of these entities."""
+    files = sorted(folder(experiment).glob("*.json"))
+    found = [_read(file) for file in files if is_locked(file)]
+    return [
+        run
+        for run in found
+        if run and (entities is None or not set(entities).isdisjoint(run.entities))
+    ]
+
+
+def _read(file: Path) -> Run | None:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # being written
+        return None
+    log = data.pop("log")
+    return Run(**data, file=file, log=Path(log) if log else None)
+
+
+def start(
+    command: Sequence[str],
+    base: Path,
+    experiment: Path,
+    entities: Sequence[str],
+    prepare: Callable[[], object],
+    background: bool,
+) -> subprocess.Popen[bytes]:
+    """Start Snakemake in a session of its own, which outlives this process and its terminal.
+
+    Parameters
+    ----------
+    command
+        Its words.
+    base
+        The working directory.
+    experiment
+        The experiment's folder.
+    entities
+        Names of what it is to run.
+    prepare
+        Called when it is certain that nobody else runs these entities.
+    background
+        Write to a log file; else to where this process writes.
+
+    Raises
+    ------
+    RunningError
+        If one of the entities is being run.
+    """
+    folder(experiment).mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(experiment):
+        for run in alive(experiment, entities):
+            raise RunningError(f"{', '.join(run.entities)}: being run already by {run}")
+        _forget_old(experiment)
+        prepare()
+        stamp = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns()}"
+        return _spawn(command, base, folder(experiment) / stamp, entities, background)
+
+
+@contextmanager
+def _one_at_a_time(experiment: Path) -> Iterator[None]:
+    with (folder(experiment) / "start.lock").open("a") as file:
+        _lock(file.fileno())
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    with suppress(OSError):  # a file system without locks: Snakemake's own lock remains
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _forget_old(experiment: Path) -> None:
+    for file in folder(experiment).glob("*.json"):
+        if not is_locked(file):
+            file.unlink(missing_ok=True)
+
+
+def _spawn(
+    command: Sequence[str], base: Path, stem: Path, entities: Sequence[str], background: bool
+) -> subprocess.Popen[bytes]:
+    file, log = stem.with_suffix(".json"), stem.with_suffix(".log") if background else None
+    with file.open("x") as record, open(log or os.devnull, "ab") as output:
+        _lock(record.fileno())
+        process = subprocess.Popen(
+            command,
+            cwd=base,
+            stdin=subprocess.DEVNULL,
+            stdout=output if background else None,
+            stderr=output if background else None,
+            start_new_session=True,
+            pass_fds=[record.fileno()],
+            preexec_fn=_heed_interrupts,
+        )
+        started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        run = Run(process.pid, socket.gethostname(), started, list(entities), file, log)
+        data = {key: value for key, value in asdict(run).items() if key != "file"}
+        json.dump({**data, "log": str(log) if log else None}, record)
+    return process
+
+
+def _heed_interrupts() -> None:
+    """A script started with ``&`` ignores SIGINT, and its children would: `stop` needs it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def stop(run: Run) -> None:
+    """End a run and the jobs it started: as Ctrl-C does, then harder.
+
+    Raises
+    ------
+    RunningError
+        If it runs on another machine, where signals of this one do not reach it.
+    """
+    if run.host != socket.gethostname():
+        raise RunningError(f"{', '.join(run.entities)}: run by {run}; stop it there")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(run.pid, number)
+        except ProcessLookupError:
+            return
+        if _ended(run):
+            return
+
+
+def _ended(run: Run) -> bool:
+    until = time.monotonic() + GRACE_S
+    while time.monotonic() < until:
+        if not is_locked(run.file):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def wait(run: Run, interval: float = 0.5) -> None:
+    """Wait for the end of a run, whoever started it."""
+    while is_locked(run.file):
+        time.sleep(interval)

@@ -1,0 +1,194 @@
+"""Jinja2 expressions and templates over the parameters, compiled once.
+
+What is undefined is an error, nothing is random, and a value is never expanded again.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+import jinja2.meta
+
+from ensemake.config.schema import Scalar
+from ensemake.sweep.spaces import nearest
+
+_FUNCTIONS = [
+    "sqrt",
+    "exp",
+    "log",
+    "log2",
+    "log10",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "sinh",
+    "cosh",
+    "tanh",
+    "hypot",
+    "degrees",
+    "radians",
+    "floor",
+    "ceil",
+    "pi",
+]
+GLOBALS: dict[str, Any] = {name: getattr(math, name) for name in _FUNCTIONS} | {
+    "abs": abs,
+    "bool": bool,
+    "float": float,
+    "int": int,
+    "len": len,
+    "max": max,
+    "min": min,
+    "range": range,
+    "round": round,
+    "str": str,
+    "sum": sum,
+}
+
+
+_SYNTAX = {
+    "unexpected end of template, expected 'end of print statement'": "'{{' is not closed by '}}'",
+    "unexpected end of template, expected 'end of statement block'": "'{%' is not closed by '%}'",
+    "unexpected 'end of template'": "it ends too early, or a name is missing",
+}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A compiled expression.
+
+    Attributes
+    ----------
+    names
+        The variables it needs, without functions and constants such as `sqrt` and `pi`.
+    mentions
+        `names` and the functions and constants: what a parameter of the same name would change.
+    """
+
+    text: str
+    names: frozenset[str]
+    mentions: frozenset[str]
+    _call: Callable[[Mapping[str, Scalar]], Any]
+
+    def evaluate(self, params: Mapping[str, Scalar]) -> Any:
+        """Return the value; raise ValueError if it cannot be computed."""
+        try:
+            value = self._call(params)
+            if isinstance(value, jinja2.Undefined):
+                str(value)  # StrictUndefined says here what is missing
+        except Exception as error:
+            raise ValueError(f"{self.text}: {_reason(error, params)}") from None
+        return value
+
+
+@dataclass(frozen=True)
+class Template:
+    """A compiled template. `names` and `mentions` are those of `Expression`."""
+
+    names: frozenset[str]
+    mentions: frozenset[str]
+    _render: Callable[[Mapping[str, Scalar]], str]
+
+    def render(self, params: Mapping[str, Scalar]) -> str:
+        """Return the text; raise ValueError, with the line, if it cannot be rendered."""
+        try:
+            return self._render(params)
+        except Exception as error:
+            raise ValueError(f"{_line(error)}{_reason(error, params)}") from None
+
+
+@lru_cache(maxsize=1024)
+def expression(text: str) -> Expression:
+    """Compile a Jinja2 expression such as ``0.4 * LR``.
+
+    Raises
+    ------
+    ValueError
+        It is empty or no expression; the message says why.
+    """
+    if not text.strip():
+        raise ValueError("the expression is empty")
+    if text.lstrip().startswith("{{"):
+        raise ValueError(f"{text}: write the expression without {{{{ }}}}")
+    environment = _environment("\n")
+    try:
+        call = environment.compile_expression(text, undefined_to_none=False)
+        mentions = _mentions("{{ " + text + " }}")
+    except jinja2.TemplateError as error:
+        raise ValueError(f"{text}: {_syntax(error)}") from None
+    return Expression(text, mentions - GLOBALS.keys(), mentions, call)
+
+
+@lru_cache(maxsize=1024)
+def template(text: str, newline: str = "\n") -> Template:
+    """Compile a Jinja2 template; its line ends become `newline`.
+
+    Raises
+    ------
+    ValueError
+        It is no template; the message says why and in which line.
+    """
+    environment = _environment(newline)
+    try:
+        render = environment.from_string(text).render
+        mentions = _mentions(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(f"line {error.lineno}: {_syntax(error)}") from None
+    return Template(mentions - GLOBALS.keys(), mentions, render)
+
+
+@lru_cache
+def _environment(newline: str) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        newline_sequence=newline,  # type: ignore[arg-type]
+        autoescape=False,
+    )
+    # a cluster job evaluates anew what the main process has evaluated
+    del environment.filters["random"]
+    environment.globals = dict(GLOBALS)
+    return environment
+
+
+def _mentions(text: str) -> frozenset[str]:
+    # an environment with functions would not count them as undeclared
+    bare = jinja2.Environment(autoescape=False)
+    bare.globals.clear()
+    return frozenset(jinja2.meta.find_undeclared_variables(bare.parse(text)))
+
+
+def _syntax(error: jinja2.TemplateError) -> str:
+    """Say in the user's words what Jinja2 says in those of its parser."""
+    message = str(error.message)
+    for known, told in _SYNTAX.items():
+        message = message.replace(known, told)
+    return message.rstrip(".")
+
+
+def _line(error: Exception) -> str:
+    """Jinja2 gives the lines of the template to the frames of its own code."""
+    lines, frame = [], error.__traceback__
+    while frame:
+        if frame.tb_frame.f_code.co_filename == "<template>":
+            lines.append(frame.tb_lineno)
+        frame = frame.tb_next
+    return f"line {lines[-1]}: " if lines else ""
+
+
+def _reason(error: Exception, params: Mapping[str, Scalar]) -> str:
+    missing = re.fullmatch(r"'(\w+)' is undefined", str(error))
+    if isinstance(error, jinja2.UndefinedError) and missing:
+        name = missing[1]
+        return f"{name} is no parameter{nearest(name, [*params, *GLOBALS])}"
+    if isinstance(error, jinja2.TemplateError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

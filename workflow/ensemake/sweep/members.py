@@ -1,0 +1,169 @@
+"""From an ensemble's config to its members: a sequence that makes member i when asked for it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+from ensemake.config.faults import KeyedError, KeyPath, did_you_mean
+from ensemake.config.schema import Ensemble, Model, Scalar
+from ensemake.sweep import strategies
+from ensemake.sweep.expressions import Expression, expression
+from ensemake.sweep.identity import member_id
+from ensemake.sweep.spaces import Axis, axis
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One run of an ensemble.
+
+    ``params`` (swept and constant) decide the id; ``derived`` follow from them.
+    """
+
+    index: int
+    name: str
+    replica: int
+    params: dict[str, Scalar]
+    derived: dict[str, Scalar]
+
+    @property
+    def values(self) -> dict[str, Scalar]:
+        """All that a template may use: parameters, derived ones, ``replica``."""
+        return {**self.params, **self.derived, "replica": self.replica}
+
+
+class Members(Sequence[Member]):
+    """The members of an ensemble, in the order of its strategy, replicas together.
+
+    Parameters
+    ----------
+    name
+        Name of the ensemble.
+    ensemble
+        Its config.
+    base
+        Folder that relative paths (tables, strategy files) start from.
+
+    Raises
+    ------
+    ValueError
+        If a space or the strategy cannot be used.
+    """
+
+    def __init__(self, name: str, ensemble: Ensemble, base: Path) -> None:
+        self.name = name
+        self.ensemble = ensemble
+        self.axes = axes(ensemble, base)
+        self._sets = strategies.combinations(
+            self.axes, ensemble.perm_strategy, ensemble.n_models, ensemble.seed, base
+        )
+        self._derived = {key: expression(text) for key, text in ensemble.derived.items()}
+
+    def __len__(self) -> int:
+        if self.ensemble.where is None:
+            return self.drawn
+        return len(self._kept)
+
+    @property
+    def drawn(self) -> int:
+        """Number of members before ``where``."""
+        return len(self._sets) * self.ensemble.replicas
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Member]: ...
+    def __getitem__(self, index: int | slice) -> Member | list[Member]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = range(len(self))[index]
+        drawn = position if self.ensemble.where is None else self._kept[position]
+        params, replica, derived = self._values(drawn)
+        return Member(position, self._name(position, params, replica), replica, params, derived)
+
+    def __iter__(self) -> Iterator[Member]:
+        return (self[i] for i in range(len(self)))
+
+    def _name(self, position: int, params: dict[str, Scalar], replica: int) -> str:
+        if self.ensemble.naming == "index":
+            return f"{self.name}_{position}"
+        if self.ensemble.naming == "hash":
+            return member_id(params, replica)
+        return _named_by(self.ensemble.naming, params, replica)
+
+    def _values(self, drawn: int) -> tuple[dict[str, Scalar], int, dict[str, Scalar]]:
+        which, replica = divmod(drawn, self.ensemble.replicas)
+        params = self._sets[which]
+        return params, replica, self._derive(params, replica)
+
+    def _derive(self, params: dict[str, Scalar], replica: int) -> dict[str, Scalar]:
+        derived: dict[str, Scalar] = {}
+        for key, formula in self._derived.items():
+            values = {**params, **derived, "replica": replica}
+            with _at(("derived", key), values):
+                derived[key] = _scalar(formula.evaluate(values))
+        return derived
+
+    @cached_property
+    def _kept(self) -> list[int]:
+        condition = expression(self.ensemble.where or "true")
+        return [drawn for drawn in range(self.drawn) if self._holds(condition, drawn)]
+
+    def _holds(self, condition: Expression, drawn: int) -> bool:
+        params, replica, derived = self._values(drawn)
+        values = {**params, **derived, "replica": replica}
+        with _at(("where",), values):
+            return bool(condition.evaluate(values))
+
+
+def _named_by(key: str, params: Mapping[str, Scalar], replica: int) -> str:
+    if key not in params:
+        message = f"expected hash, index or a parameter, got {key!r}{did_you_mean(key, params)}"
+        raise KeyedError(("naming",), message)
+    name = f"{params[key]}_{replica}" if replica else str(params[key])
+    if NAME.fullmatch(name) and name != "plots":
+        return name
+    message = f"{key}={params[key]!r} names no folder; use letters, digits and . _ - only"
+    raise KeyedError(("naming",), message)
+
+
+@contextmanager
+def _at(path: KeyPath, values: Mapping[str, Scalar]) -> Iterator[None]:
+    """Say of which key, and of which member, a formula cannot be computed."""
+    try:
+        yield
+    except ValueError as error:
+        member = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        raise KeyedError(path, f"{error}, for {member}") from None
+
+
+def _scalar(value: Any) -> Scalar:
+    if isinstance(value, str | int | bool) or (isinstance(value, float) and value - value == 0):
+        return value
+    raise ValueError(f"is {value!r}; it must be a finite number, text, or true or false")
+
+
+def axes(ensemble: Model, base: Path) -> list[Axis]:
+    """Return the spaces of all parameters, in the order of the config."""
+    return [axis(key, spec, base) for key, spec in ensemble.params.items()]
+
+
+def expand(name: str, entity: Model, base: Path) -> Members:
+    """Return the members of an ensemble, or the one of a model."""
+    if isinstance(entity, Ensemble):
+        return Members(name, entity, base)
+    fields = {key: getattr(entity, key) for key in Model.model_fields}
+    return Members(name, Ensemble.model_construct(**fields), base)
+
+
+def duplicates(names: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield (first, second) positions of every name that stands twice."""
+    first: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if first.setdefault(name, position) != position:
+            yield first[name], position

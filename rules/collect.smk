@@ -15,13 +15,12 @@ for entity in EXPERIMENT.entities:
             entity.log("members"),
         localrule: True
         params:
-            config=EXPERIMENT.saved,
+            root=EXPERIMENT.root,
             entity=entity.name,
             digest=entity.members_digest,
         shell:
             EXPERIMENT.shell(
-                "members.py",
-                "--entity {params.entity:q} {params.config:q} > {log:q} 2>&1",
+                "members.py", "{params.root:q} {params.entity:q} > {log:q} 2>&1"
             )
 
     rule:
@@ -29,20 +28,17 @@ for entity in EXPERIMENT.entities:
             f"collect_{entity.rule}"
         input:
             entity.all_done,
-            members=entity.members,
         output:
             report(entity.results, category=entity.name, labels={"file": "table"}),
         log:
             entity.log("collect"),
         localrule: True
         params:
-            config=EXPERIMENT.saved,
+            root=EXPERIMENT.root,
             entity=entity.name,
-            digest=entity.results_digest,
         shell:
             EXPERIMENT.shell(
-                "collect.py",
-                "--entity {params.entity:q} {params.config:q} > {log:q} 2>&1",
+                "collect.py", "{params.root:q} {params.entity:q} > {log:q} 2>&1"
             )
 
     rule:
@@ -56,12 +52,11 @@ for entity in EXPERIMENT.entities:
             entity.log("parquet"),
         localrule: True
         params:
-            config=EXPERIMENT.saved,
+            root=EXPERIMENT.root,
             entity=entity.name,
         shell:
             EXPERIMENT.shell(
-                "parquet.py",
-                "--entity {params.entity:q} {params.config:q} > {log:q} 2>&1",
+                "parquet.py", "{params.root:q} {params.entity:q} > {log:q} 2>&1"
             )
 
     if entity.plots:
@@ -84,12 +79,11 @@ for entity in EXPERIMENT.entities:
                 entity.log("plot"),
             localrule: True
             params:
-                config=EXPERIMENT.saved,
+                root=EXPERIMENT.root,
                 entity=entity.name,
             shell:
                 EXPERIMENT.shell(
-                    "plot.py",
-                    "--entity {params.entity:q} {params.config:q} > {log:q} 2>&1",
+                    "plot.py", "{params.root:q} {params.entity:q} > {log:q} 2>&1"
                 )
 
 
@@ -106,6 +100,6 @@ rule overview:
         EXPERIMENT.log("overview"),
     localrule: True
     params:
-        config=EXPERIMENT.saved,
+        root=EXPERIMENT.root,
     shell:
-        EXPERIMENT.shell("page.py", "{params.config:q} > {log:q} 2>&1")
+        EXPERIMENT.shell("page.py", "{params.root:q} > {log:q} 2>&1")

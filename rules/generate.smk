@@ -36,11 +36,11 @@ for entity in EXPERIMENT.entities:
             entity.log("files" if entity.layout.is_model else "files-{member}"),
         localrule: True
         params:
-            config=EXPERIMENT.saved,
+            root=EXPERIMENT.root,
             entity=entity.name,
             member=entity.member_name,
         shell:
             EXPERIMENT.shell(
                 "generate.py",
-                "--entity {params.entity:q} --member {params.member:q} {params.config:q} > {log:q} 2>&1",
+                "--entity {params.entity:q} --member {params.member:q} {params.root:q} > {log:q} 2>&1",
             )

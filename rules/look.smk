@@ -3,12 +3,12 @@
 
 rule preview:
     log:
-        EXPERIMENT.log("preview"),
+        EXPERIMENT.question_log("preview"),
     localrule: True
     params:
         command=EXPERIMENT.command("preview.py"),
         at_once=EXPERIMENT.at_once,
-        config=EXPERIMENT.saved,
+        config=EXPERIMENT.asked,
     shell:
         "{params.command:q} {params.at_once} {params.config:q} | tee {log:q}"
 
@@ -19,22 +19,22 @@ for target in ("status", "results"):
         name:
             target
         log:
-            EXPERIMENT.log(target),
+            EXPERIMENT.question_log(target),
         localrule: True
         params:
             command=EXPERIMENT.command(f"{target}.py"),
-            config=EXPERIMENT.saved,
+            config=EXPERIMENT.asked,
         shell:
             "{params.command:q} {params.config:q} | tee {log:q}"
 
 
 rule prune:
     log:
-        EXPERIMENT.log("prune"),
+        EXPERIMENT.question_log("prune"),
     localrule: True
     params:
         command=EXPERIMENT.command("prune.py"),
-        config=EXPERIMENT.saved,
+        config=EXPERIMENT.asked,
         confirm=["--confirm"] if config.get("confirm") == "prune" else [],
     shell:
         "{params.command:q} {params.confirm} {params.config:q} | tee {log:q}"

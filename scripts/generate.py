@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, Work, read_config, read_plan
+from ensemake.member.plan import Plan, read_plan, read_work
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path, help="a plan; with --entity, the saved config")
+    parser.add_argument("file", type=Path, help="a plan; with --entity, the experiment's folder")
     parser.add_argument("--entity", help="model or ensemble")
     parser.add_argument("--member", help="name of one of its members")
     arguments = parser.parse_args()
@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def _one(arguments: argparse.Namespace) -> Plan:
-    work = Work(read_config(arguments.file), arguments.entity)
+    work = read_work(arguments.file, arguments.entity)
     members = [member for member in work.planned if member.name == arguments.member]
     return Plan(arguments.entity, work.settings, members)
 

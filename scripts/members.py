@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from ensemake.member.plan import Work, read_config
+from ensemake.member.plan import read_work
 from ensemake.results.collect import write_members
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="the saved config")
-    parser.add_argument("--entity", required=True, help="model or ensemble")
+    parser.add_argument("root", type=Path, help="the experiment's folder, such as results/demo")
+    parser.add_argument("entity", help="model or ensemble")
     arguments = parser.parse_args()
-    print(write_members(Work(read_config(arguments.config), arguments.entity)))
+    print(write_members(read_work(arguments.root, arguments.entity)))
 
 
 if __name__ == "__main__":

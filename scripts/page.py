@@ -3,14 +3,15 @@
 import argparse
 from pathlib import Path
 
+from ensemake.member.layout import config_copy
 from ensemake.member.plan import read_config
 from ensemake.show.page import write_page
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="the saved config")
-    print(write_page(read_config(parser.parse_args().config)))
+    parser.add_argument("root", type=Path, help="the experiment's folder, such as results/demo")
+    print(write_page(read_config(config_copy(parser.parse_args().root))))
 
 
 if __name__ == "__main__":

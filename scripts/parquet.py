@@ -4,18 +4,18 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from ensemake.member.plan import Work, read_config
+from ensemake.member.plan import read_work
 from ensemake.results.collect import write_parquet
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="the saved config")
-    parser.add_argument("--entity", required=True, help="model or ensemble")
+    parser.add_argument("root", type=Path, help="the experiment's folder, such as results/demo")
+    parser.add_argument("entity", help="model or ensemble")
     arguments = parser.parse_args()
     if find_spec("pyarrow") is None:
         raise SystemExit("Parquet needs pyarrow: pip install pyarrow")
-    print(write_parquet(Work(read_config(arguments.config), arguments.entity)))
+    print(write_parquet(read_work(arguments.root, arguments.entity)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ensemake.member.plan import Work, read_config
+from ensemake.member.plan import expand_work, read_config
 from ensemake.show.preview import preview_lines
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     config = read_config(arguments.config)
     for number, entity in enumerate(config.entities):
         print(end="\n" * bool(number))  # a blank line between them
-        print(*preview_lines(Work(config, entity), arguments.at_once), sep="\n", flush=True)
+        print(*preview_lines(expand_work(config, entity), arguments.at_once), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ensemake.member.plan import Work, read_config
+from ensemake.member.plan import expand_work, read_config
 from ensemake.results.prune import prune
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     lines = [
         line
         for entity in config.entities
-        for line in prune(Work(config, entity), arguments.confirm)
+        for line in prune(expand_work(config, entity), arguments.confirm)
     ]
     print(*lines, sep="\n" if lines else "")
     print(_advice(len(lines), arguments.confirm))

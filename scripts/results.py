@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ensemake.member.plan import Work, read_config
+from ensemake.member.plan import Work, expand_work, read_config
 from ensemake.results.collect import write_members, write_results
 from ensemake.results.outcomes import outcomes, status_lines
 from ensemake.show.page import write_page
@@ -16,7 +16,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = read_config(arguments.config)
     for entity in arguments.entity or config.entities:
-        tell(Work(config, entity))
+        tell(expand_work(config, entity))
     print(write_page(config))
 
 

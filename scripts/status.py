@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ensemake.member.plan import Work, read_config
+from ensemake.member.plan import expand_work, read_config
 from ensemake.results.outcomes import status_lines
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = read_config(arguments.config)
     for entity in arguments.entity or config.entities:
-        print(*status_lines(Work(config, entity)), sep="\n", flush=True)
+        print(*status_lines(expand_work(config, entity)), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

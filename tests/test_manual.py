@@ -18,7 +18,7 @@ import yaml
 from ensemake.check import load_config
 from ensemake.config.yamlfile import load_yaml
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, Work
+from ensemake.member.plan import Plan, expand_work
 from ensemake.member.state import StatusFile
 from ensemake.sweep.expressions import GLOBALS
 from ensemake.sweep.spaces import Distribution, axis
@@ -87,7 +87,7 @@ def test_example_loads_and_makes_its_members(
     (folder / "config.yaml").write_text(yaml.safe_dump(whole(block), sort_keys=False))
     config = load_config(Path("config.yaml"))
     for name, settings in config.entities.items():
-        work = Work(config, name)
+        work = expand_work(config, name)
         assert work.planned
         assert generate(Plan(name, settings, work.planned), Path()) == []
         if settings.run_settings.exe in ("echo", "cat") and not settings.outputs:

@@ -13,7 +13,7 @@ from typing import Any
 from ensemake.check import load_config
 from ensemake.config.schema import Config
 from ensemake.member.generate import generate
-from ensemake.member.plan import Work
+from ensemake.member.plan import Work, expand_work
 from ensemake.member.state import StatusFile
 from ensemake.results.collect import write_results
 from ensemake.results.outcomes import status_lines
@@ -58,7 +58,7 @@ def complete(work: Work) -> None:
 OF_CONFIG: dict[str, Callable[[Config], Any]] = {
     "expand": _expand,
     "draw": _draw,
-    "work": lambda config: Work(config, ENTITY),
+    "work": lambda config: expand_work(config, ENTITY),
 }
 OF_WORK: dict[str, Callable[[Work], Any]] = {
     "generate": _generate,
@@ -74,7 +74,7 @@ OF_WORK: dict[str, Callable[[Work], Any]] = {
 def main() -> None:
     step = sys.argv[1]
     config = load_config(Path("config/config.yaml"))
-    work = Work(config, ENTITY) if step in OF_WORK else None
+    work = expand_work(config, ENTITY) if step in OF_WORK else None
     began = time.perf_counter()
     with redirect_stdout(StringIO()):
         OF_CONFIG[step](config) if work is None else OF_WORK[step](work)

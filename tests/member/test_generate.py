@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ensemake.config.schema import Config
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, Work
+from ensemake.member.plan import Plan, Work, expand_work
 
 NASTY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\0"), max_size=20)
@@ -33,7 +33,7 @@ def write(path: Path, data: bytes | str, mode: int = 0o644) -> Path:
 def work(base: Path, **keys: Any) -> Work:
     entity = {"run_settings": {"exe": "true"}, "params": {"x": [1]}, **keys}
     config = Config.model_validate({"experiment": "e", "ensembles": {"s": entity}})
-    return Work(config, "s", base)
+    return expand_work(config, "s", base)
 
 
 def made(base: Path, **keys: Any) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from ensemake.config.schema import Config, RunSettings
 from ensemake.member.generate import generate
 from ensemake.member.launchers import launch_lines
-from ensemake.member.plan import Plan, Planned, Work
+from ensemake.member.plan import Plan, Planned, expand_work
 
 FAKE = '#!/bin/bash\nprintf "%s\\n" "$(basename "$0")" "$@" "A=${A-}"\n'
 LAUNCHERS = ("srun", "mpirun", "mpiexec", "aprun", "jsrun")
@@ -152,7 +152,7 @@ def test_several_programs_have_their_arguments_and_variables(
     }
     model = {"params": {"x": 7}, "resources": {"tasks": 2}, "run_settings": run}
     config = Config.model_validate_json(json.dumps({"experiment": "e", "models": {"m": model}}))
-    (member,) = Work(config, "m").planned
+    (member,) = expand_work(config, "m").planned
     assert generate(Plan("m", config.models["m"], [member]), tmp_path) == []
     environ = {**os.environ, "PATH": f"{launchers}:{os.environ['PATH']}"}
     subprocess.run(["bash", f"{member.directory}/run.sh"], env=environ, check=True)
@@ -161,7 +161,7 @@ def test_several_programs_have_their_arguments_and_variables(
 
     run["mpmd"] = [{"exe": "cat", "exe_args": ["c"]}]
     changed = Config.model_validate_json(json.dumps({"experiment": "e", "models": {"m": model}}))
-    assert _digest(Work(changed, "m").planned) != member.digest
+    assert _digest(expand_work(changed, "m").planned) != member.digest
 
 
 def _digest(planned: list[Planned]) -> str:

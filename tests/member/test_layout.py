@@ -8,7 +8,7 @@ import pytest
 from ensemake.config.schema import Config
 from ensemake.member import layout
 from ensemake.member.layout import located, places
-from ensemake.member.plan import Work
+from ensemake.member.plan import Work, expand_work
 from ensemake.results.outcomes import leftovers
 from ensemake.results.prune import prune
 from ensemake.sweep.identity import member_id
@@ -21,7 +21,7 @@ NAMES = ["aa1", "aa2", "bb1", "cc1"]
 def work(base: Path, **keys: Any) -> Work:
     settings = {"run_settings": {"exe": "echo"}, "params": {"x": {"range": [0, 4]}}, **keys}
     config = {"experiment": "exp", "ensembles": {"sweep": settings}}
-    return Work(Config.model_validate(config), "sweep", base)
+    return expand_work(Config.model_validate(config), "sweep", base)
 
 
 @pytest.fixture

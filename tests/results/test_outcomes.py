@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ensemake.config.schema import Config
-from ensemake.member.plan import Planned, Work
+from ensemake.member.plan import Planned, Work, expand_work
 from ensemake.results import provenance
 from ensemake.results.outcomes import (
     common_values,
@@ -32,7 +32,7 @@ def work(base: Path, **keys: Any) -> Work:
         **keys,
     }
     config = {"experiment": "exp", "ensembles": {"sweep": settings}}
-    return Work(Config.model_validate(config), "sweep", base)
+    return expand_work(Config.model_validate(config), "sweep", base)
 
 
 def ended(base: Path, member: Planned, status: str = "completed", **more: Any) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ensemake.config.schema import Config
-from ensemake.member.plan import Work
+from ensemake.member.plan import Work, expand_work
 from ensemake.show.preview import job_count, preview_lines, runtime_minutes, suspicions
 
 from ..conftest import Project
@@ -16,7 +16,7 @@ from ..results.test_outcomes import ended
 def work(base: Path, **keys: Any) -> Work:
     settings = {"run_settings": {"exe": "echo", "exe_args": ["{{ x }}"]}, **keys}
     config = {"experiment": "exp", "ensembles": {"sweep": settings}}
-    return Work(Config.model_validate(config), "sweep", base)
+    return expand_work(Config.model_validate(config), "sweep", base)
 
 
 def test_first_and_last_rows(tmp_path: Path) -> None:

@@ -1,54 +1,122 @@
-"""After kill -9 or a power cut Snakemake stays locked until --unlock; here it need not.
+"""One run of an entity at a time: a lock file that tells who holds it, on which host, since when.
 
-The kernel frees a lock of ours when its process ends, however it ends. Who gets it knows that no
-other run of this experiment lives, and that what Snakemake left locked can be freed.
+The kernel frees the lock when its process ends, however it ends. Where locks reach no further than
+one machine (Lustre with localflock, some NFS), a beat in the file tells others that its holder
+lives; it is watched for changes, so no two clocks are compared.
 """
 
+import atexit
 import fcntl
+import json
+import os
 import socket
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
-SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+from ensemake.errors import RunningError
 
-_held: list[IO[str]] = []  # open for as long as this process lives
+BEAT_S = 5.0  # between two beats of a holder
+WATCH_S = 4 * BEAT_S  # without a beat, for a holder on another host to count as gone
+
+_held: dict[Path, IO[str]] = {}  # open for as long as this process lives
 
 
-def free_dead_lock(root: Path) -> None:
-    """Remove the locks that a dead run of this machine left on the files below ``root``.
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock."""
+
+    host: str
+    pid: int
+    since: str
+    beat: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+def hold(path: Path, what: str) -> None:
+    """Take a lock until this process ends; once more does nothing.
 
     Parameters
     ----------
-    root
-        Folder of the experiment's results, relative to the working directory.
+    path
+        The lock file; its folder is made.
+    what
+        What the lock is for, for the message.
+
+    Raises
+    ------
+    RunningError
+        If a living process holds it.
     """
-    folder = root / ".ensemake"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "run.lock").open("a+", encoding="utf-8")
+    if path in _held:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="utf-8")
+    try:
+        _lock_or_fail(file, what)
+    except BaseException:
+        file.close()
+        raise
+    _held[path] = file
+    atexit.register(release, path)
+    me = Holder(socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"))
+    _write(file, me)
+    threading.Thread(target=_beat, args=(file, me), daemon=True).start()
+
+
+def _lock_or_fail(file: IO[str], what: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # a run is alive, or this file system cannot tell
-        file.close()
-        return
-    _held.append(file)
-    if _was_here(file):
-        for lock in SNAKEMAKE_LOCKS.glob("*.lock"):
-            if _concerns(lock, root):
-                lock.unlink(missing_ok=True)
+        is_ours = True
+    except BlockingIOError:
+        is_ours = False
+    except OSError:  # a file system without locks
+        is_ours = True
+    other = _read(file)
+    if not is_ours or (other and other.host != socket.gethostname() and _lives(file, other)):
+        raise RunningError(f"{what} is being run by {other or 'another process'}")
 
 
-def _was_here(file: IO[str]) -> bool:
-    """Some network file systems keep locks to each machine: only its own dead can be told."""
-    file.seek(0)
-    if file.read() == socket.gethostname():
-        return True
-    file.truncate(0)
-    file.write(socket.gethostname())
-    file.flush()
+def _lives(file: IO[str], last: Holder) -> bool:
+    """Watch the file of a holder on another host for its next beat."""
+    until = time.monotonic() + WATCH_S
+    while time.monotonic() < until:
+        time.sleep(BEAT_S / 5)
+        if _read(file) != last:
+            return True
     return False
 
 
-def _concerns(lock: Path, root: Path) -> bool:
-    """Snakemake's locks list files, one on a line; those of other workflows stay."""
-    paths = lock.read_text(encoding="utf-8").splitlines()
-    return any(path.startswith(f"{root}/") for path in paths)
+def _read(file: IO[str]) -> Holder | None:
+    file.seek(0)
+    try:
+        return Holder(**json.loads(file.read()))
+    except (ValueError, TypeError):  # nobody's, or being written
+        return None
+
+
+def _write(file: IO[str], holder: Holder) -> None:
+    # one short write in place: a rename would leave the lock on another file
+    os.pwrite(file.fileno(), f"{json.dumps(asdict(holder)):<200}\n".encode(), 0)
+
+
+def _beat(file: IO[str], me: Holder) -> None:
+    while True:
+        time.sleep(BEAT_S)
+        me = replace(me, beat=me.beat + 1)
+        try:
+            _write(file, me)
+        except (OSError, ValueError):  # a full disk; closed at the end
+            return
+
+
+def release(path: Path) -> None:
+    """Let go of a lock that this process holds, so that nobody has to find out whether it lives."""
+    file = _held.pop(path, None)
+    if file is not None:
+        os.ftruncate(file.fileno(), 0)
+        file.close()

@@ -1,17 +1,21 @@
-"""The only module that knows Snakemake: it turns a config into what the rules ask for.
+"""Snakemake's face: it turns a config into what the rules ask for.
 
 State is read from the members' status.json when Snakemake builds its graph, and only what is
 pending becomes a job: a finished member costs one small read, however often the workflow is run.
+Looking writes nothing (``-n``, ``--dag``, ``--report``); a run takes the lock of each entity that
+it is about to work on, and only then writes what its jobs read.
 In a cluster job Snakemake reads the workflow again for one job; nothing is expanded there.
 """
 
+import atexit
 import json
 import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property, partial
 from inspect import Parameter
 from math import prod
@@ -31,15 +35,17 @@ from ensemake.cluster.slurm_polling import be_patient
 from ensemake.config.faults import ConfigError, Fault
 from ensemake.config.schema import BatchSettings, Config, Model, Resource
 from ensemake.config.yamlfile import Document, load_yaml
-from ensemake.lock import free_dead_lock
+from ensemake.errors import RunningError
+from ensemake.lock import hold
 from ensemake.member.command import resource
 from ensemake.member.files import sources
 from ensemake.member.launchers import STEPS
 from ensemake.member.layout import Layout, config_copy, layout, root
-from ensemake.member.plan import Plan, Planned, Work
+from ensemake.member.plan import Plan, Planned, Work, expand_work, save_work
+from ensemake.member.state import State, StatusFile, state
 from ensemake.paths import share
 from ensemake.results import provenance
-from ensemake.results.collect import collected_digest, members_digest
+from ensemake.results.collect import members_digest, read_collected, results_state
 from ensemake.results.provenance import VARIABLE
 from ensemake.show.page import page_path
 from ensemake.show.progress import EXPECTED
@@ -68,10 +74,10 @@ class ExperimentRules:
         self.document = _document(workflow, config)
         with _Told():
             self.config: Config = (check_config if self.is_main else check_shape)(self.document)
-        if self.is_main:
-            free_dead_lock(root(self.config))
-        else:
-            provenance.join_run(self.config)
+        self.root = root(self.config)
+        self.is_module = not workflow.modifier.is_main_snakefile()
+        if not self.is_main:
+            provenance.join_run(self.root)
         self.entities = [EntityRules(self, name) for name in self.config.entities]
         self.batched = [entity for entity in self.entities if entity.is_batched]
         self.single = [entity for entity in self.entities if not entity.is_batched]
@@ -93,31 +99,59 @@ class ExperimentRules:
         nodes = self.workflow.resource_settings.nodes
         return ["--at-once", str(nodes)] if nodes is not None else []
 
+    @property
+    def is_run(self) -> bool:
+        """Whether this process runs jobs; known when Snakemake builds its graph, not before."""
+        workflow = self.workflow
+        is_asked = workflow.executor_plugin is None or workflow.dryrun or workflow.touch
+        return self.is_main and not is_asked
+
     @cached_property
+    def begun(self) -> str:
+        """Id of this run, which begins when it is first asked for."""
+        write_atomically(Path(self.saved), self.config.model_dump_json(indent=2).encode())
+        run = provenance.new_run()
+        if self.is_module:  # Snakemake calls no hooks of a module
+            provenance.record_start(self.root, self.config, {})
+            atexit.register(tell_summary, self)
+        return run
+
+    @property
     def saved(self) -> str:
-        """Path of the config as it is run now, saved for the scripts."""
-        path = config_copy(self.config)
-        if self.is_main:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, self.config.model_dump_json(indent=2).encode())
-        return str(path)
+        """Path of the config as it is run, saved for the scripts of a run."""
+        return str(config_copy(self.root))
+
+    def asked(self, wildcards: object) -> str:
+        """Path of the config as it is now, for questions: they leave nothing behind."""
+        descriptor, name = tempfile.mkstemp(prefix="ensemake-", suffix=".json")
+        atexit.register(Path(name).unlink, missing_ok=True)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(self.config.model_dump_json())
+        return name
 
     def log(self, target: str) -> str:
-        """Log file of a target."""
-        return str(config_copy(self.config).with_name(f"{target}.log"))
+        """Log file of what a run makes of the whole experiment."""
+        return str(Path(self.saved).with_name(f"{target}.log"))
+
+    def question_log(self, target: str) -> str:
+        """Log file of a question: not among the results, which may be somebody else's."""
+        return f".snakemake/log/ensemake-{target}.log"
+
+    def make_anew(self, paths: Iterable[object]) -> None:
+        """Have Snakemake make files whether they are there or not, and whatever their age.
+
+        Dates tell nothing where clocks differ, and its records may be gone; we know.
+        """
+        self.workflow.dag.forcefiles.update(map(str, paths))
 
     def command(self, script: str) -> list[str]:
         """Return the words that run one of the scripts."""
         return [sys.executable, str(share() / "scripts" / script)]
 
     def shell(self, script: str, arguments: str) -> str:
-        """Return a shell command that runs a script: as a param, its path would cause reruns.
-
-        Ctrl-C is for the members; a script of a second ends by itself, with its table whole.
-        """
+        """Return a shell command that runs a script: as a param, its path would cause reruns."""
         words = shlex.join(self.command(script)).replace("{", "{{").replace("}", "}}")
-        patience = "" if script == "batch.py" else "trap '' INT; "
-        return f"{patience}{words} {arguments}"
+        return f"{words} {arguments}"
 
 
 def _keep_to_what_is_here(workflow: Any) -> None:
@@ -243,23 +277,37 @@ class EntityRules:
         document = self.experiment.document
         with _Told():
             try:
-                return Work(self.experiment.config, self.name)
+                return expand_work(self.experiment.config, self.name)
             except ConfigError as error:
                 faults = [document.fault(f.path, f.message) for f in error.faults]
                 raise ConfigError(document.file, faults) from None
 
+    # ---- the look: what is to be done; writes nothing ----
+
+    @cached_property
+    def states(self) -> list[tuple[State, StatusFile | None]]:
+        """What became of each member; in a run, since nobody else can work on it."""
+        if self.experiment.is_run:
+            self._hold()
+        outputs = self.settings.outputs
+        return [state(Path(m.directory), m.digest, outputs) for m in self.work.planned]
+
+    def _hold(self) -> None:
+        try:
+            hold(self.layout.lock, self.name)
+        except (RunningError, OSError) as error:
+            print(f"{error}; nothing was run.", file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
+
     @cached_property
     def pending(self) -> list[Planned]:
-        """Members that have to run; markers that claim otherwise are taken away."""
+        """Members that have to run."""
         if not self.experiment.is_main:
             return []
-        # markers first: one that appears after this look belongs to a run that is under way
-        marked = _stems(self.layout.state, ".done")
-        pending = self.work.planned if self._is_forced else self.work.pending()
-        for place in map(self._place, pending):
-            if place in marked:
-                self.layout.done(place).unlink(missing_ok=True)
-        return pending
+        if self._is_forced:
+            return self.work.planned
+        both = zip(self.work.planned, self.states, strict=True)
+        return [member for member, (now, _) in both if now != "completed"]
 
     @property
     def _is_forced(self) -> bool:
@@ -270,14 +318,15 @@ class EntityRules:
 
     @cached_property
     def chunks(self) -> dict[str, Plan]:
-        """Pending members in plans, which are saved for the scripts."""
+        """Pending members in plans; in a run, saved for the scripts."""
         forced = time.time_ns() if self._is_forced else 0
         left = [] if forced or not self.pending else self._left_in_queue()
         chunks = dict(self.work.chunks(self.pending, forced, left)) if self.pending else {}
-        if self.experiment.is_main:
-            self._forget_other_chunks(chunks)
-        for chunk, plan in chunks.items():
-            self._save(chunk, plan)
+        if self.experiment.is_run:
+            self._apply(chunks)
+        self.experiment.make_anew(map(self.layout.generated, chunks))
+        names = chunks if self.is_batched else map(self._place, self.pending)
+        self.experiment.make_anew(map(self.layout.done, names))
         return chunks
 
     def _left_in_queue(self) -> list[str]:
@@ -286,20 +335,24 @@ class EntityRules:
         saved = sorted(_stems(self.layout.state, ".plan.json")) if self.is_batched else []
         return [chunk for chunk in saved if jobs_of([str(self.layout.done(chunk))])]
 
-    def _save(self, chunk: str, plan: Plan) -> None:
-        path, generated = self.layout.plan(chunk), self.layout.generated(chunk)
-        write_atomically(path, plan.as_json().encode())
-        if not all(Path(member.directory, "run.sh").exists() for member in plan.members):
-            generated.unlink(missing_ok=True)
-        if not generated.exists():
-            os.utime(path)  # newer than the members' files: the reason to write them again
-        if self.is_batched:  # its members are pending, so it is not done
-            self.layout.done(chunk).unlink(missing_ok=True)
+    # ---- what a run writes before its jobs begin ----
 
-    def _forget_other_chunks(self, chunks: Collection[str]) -> None:
-        """What other plans generated may be overwritten by these, so it no longer counts."""
-        for chunk in _stems(self.layout.state, ".generated") - set(chunks):
-            self.layout.generated(chunk).unlink(missing_ok=True)
+    def _apply(self, chunks: Mapping[str, Plan]) -> None:
+        self._hold()
+        assert self.experiment.begun
+        save_work(self.work)
+        for chunk in _stems(self.layout.state, ".plan.json") - chunks.keys():
+            self.layout.plan(chunk).unlink(missing_ok=True)
+        for chunk, plan in chunks.items():
+            write_atomically(self.layout.plan(chunk), plan.as_json().encode())
+        self._end_the_future()
+
+    def _end_the_future(self) -> None:
+        """Snakemake refuses to make a table from one that seems to come from the future."""
+        now = time.time()
+        for path in (self.members, self.results, self.parquet, *self.plots, self.experiment.page):
+            if os.path.exists(path) and os.path.getmtime(path) > now:
+                os.utime(path)
 
     @cached_property
     def _chunk_of(self) -> dict[str, str]:
@@ -320,39 +373,36 @@ class EntityRules:
         return [str(self.layout.generated(chunk))] if chunk else []
 
     def all_done(self, wildcards: object) -> list[str]:
-        """Markers of all that has to run, and a file newer than the table if that is out of date.
-
-        A marker that is missing is no reason for Snakemake to make the table anew, a newer input
-        is: the stamp while members are pending, else the status written last (by hand, say).
-        """
+        """Markers of all that has to run; the table is made anew if there are any."""
         if not self.experiment.is_main:
             return []
         self.asked = True
+        chunks = self.chunks
+        if self._collected.get("state") != self._state_hash:
+            self.experiment.make_anew([self.results])
         if not self.pending:
-            return self._newest_status()
+            return []
+        self.experiment.make_anew([self.results])
         EXPECTED[self.name] = len(self.pending)
         names: Collection[str] = [self._place(member) for member in self.pending]
         if self.is_batched:  # one that may be under way has members that are complete by now
-            names = self.chunks
-            EXPECTED[self.name] = sum(len(plan.members) for plan in self.chunks.values())
-        return [*(str(self.layout.done(name)) for name in names), self._stamp()]
+            names = chunks
+            EXPECTED[self.name] = sum(len(plan.members) for plan in chunks.values())
+        return [str(self.layout.done(name)) for name in names]
 
-    def _stamp(self) -> str:
-        """Write a new stamp; equal content would count as no change."""
-        stamp = {"pending": len(self.pending), "seen": time.time_ns()}
-        write_atomically(self.layout.stamp, json.dumps(stamp).encode())
-        return str(self.layout.stamp)
+    @cached_property
+    def _collected(self) -> dict[str, str]:
+        """What results.csv was made from."""
+        return read_collected(self.work)
 
-    def _newest_status(self) -> list[str]:
-        files = (f"{member.directory}/status.json" for member in self.work.planned)
-        return sorted(files, key=os.path.getmtime)[-1:]
+    @cached_property
+    def _state_hash(self) -> str:
+        return results_state(self.work, self.states)
 
     def planned_for(self, wildcards: Any) -> list[str]:
-        """Plan and marker of a member's chunk: newer than its files if they have to be written."""
+        """Marker of a member's chunk, if its files have to be written."""
         chunk = self._chunk_of.get(self._member(wildcards))
-        if chunk is None:
-            return []
-        return [str(self.layout.plan(chunk)), str(self.layout.generated(chunk))]
+        return [str(self.layout.generated(chunk))] if chunk else []
 
     def plan(self, wildcards: Any) -> str:
         """Path of a chunk's plan."""
@@ -375,11 +425,10 @@ class EntityRules:
 
     def members_digest(self, wildcards: object) -> str:
         """Changes when members.csv has to."""
-        return members_digest(self.work) if self.experiment.is_main else ""
-
-    def results_digest(self, wildcards: object) -> str:
-        """Changes when results.csv has to, apart from new results."""
-        return collected_digest(self.work) if self.experiment.is_main else ""
+        if not self.experiment.is_main:
+            return ""
+        assert self.chunks is not None  # a run has saved what the table is written from
+        return members_digest(self.work)
 
     @cached_property
     def _planned(self) -> dict[str, Planned]:
@@ -475,7 +524,7 @@ def begin_run(experiment: ExperimentRules) -> None:
     """Leave a record of a run that runs members, and mend what we need of the executor."""
     pending = {e.name: len(e.pending) for e in experiment.entities if e.asked and e.pending}
     if pending:
-        provenance.record_start(experiment.config, pending)
+        provenance.record_start(experiment.root, experiment.config, pending)
     if experiment.workflow.local_exec:
         _start_at_once(experiment.workflow)
     else:
@@ -512,14 +561,17 @@ def _follow_jobs(experiment: ExperimentRules) -> None:
         submit_plainly(executor, VARIABLE, os.environ.get(VARIABLE, ""))
 
 
-def tell_summary(experiment: ExperimentRules, succeeded: bool) -> None:
+def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> None:
     """Tell what became of the members that were to run, and where to look.
 
     After a failure the tables are written here: Snakemake starts no job whose inputs failed.
+    Without its word (a module is not told) it succeeded if nothing is left to do.
     """
+    if succeeded is None:
+        succeeded = not any(e.work.pending() for e in experiment.entities if e.asked)
     for folders, reason in experiment.ended:  # again: some may only have been ending
         explain(folders, reason, os.environ.get(VARIABLE, ""))
-    provenance.record_end(experiment.config, succeeded)
+    provenance.record_end(experiment.root, succeeded)
     asked = [entity.name for entity in experiment.entities if entity.asked]
     if not asked:
         return
@@ -527,7 +579,9 @@ def tell_summary(experiment: ExperimentRules, succeeded: bool) -> None:
     only = [word for name in asked for word in ("--entity", name)]
     words = [sys.executable, str(script), *only, experiment.saved]
     told = subprocess.run(words, check=False, capture_output=True, text=True)
-    where = f"Tables and plots: {root(experiment.config)}, all on one page: {experiment.page}"
+    where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
     text = (told.stdout + told.stderr).rstrip() + (f"\n{where}" if succeeded else "")
-    # the logger keeps the order of what is seen, and puts it into the log file too
-    logger.info(text, extra={"is_summary": True})
+    if experiment.is_module:  # at its end the process has no logger any more
+        print(text, file=sys.stderr)
+    else:  # the logger keeps the order of what is seen, and puts it into the log file too
+        logger.info(text, extra={"is_summary": True})

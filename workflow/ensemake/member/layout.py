@@ -51,9 +51,19 @@ class Layout:
         return self.state / f"{chunk}.generated"
 
     @property
-    def stamp(self) -> Path:
-        """Rewritten whenever members are found pending."""
-        return self.state / "pending.json"
+    def planned(self) -> Path:
+        """All members as the last run worked on them: read by everything after it."""
+        return self.state / "planned.json"
+
+    @property
+    def collected(self) -> Path:
+        """What results.csv was made from."""
+        return self.state / "collected.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run that works on the entity."""
+        return self.state / "run.lock"
 
 
 def places(directory: Path, names: Sequence[str]) -> Iterator[str]:
@@ -94,6 +104,6 @@ def root(config: Config) -> Path:
     return Path(config.results) / config.experiment
 
 
-def config_copy(config: Config) -> Path:
-    """Return the path of the config as it was run, which scripts read."""
-    return root(config) / ".ensemake" / "config.json"
+def config_copy(root: Path) -> Path:
+    """Return the path of an experiment's config as it was run, which scripts read."""
+    return root / ".ensemake" / "config.json"

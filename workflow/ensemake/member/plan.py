@@ -7,10 +7,12 @@ changed one cannot be mistaken for it.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ensemake.atomic import write_atomically
 from ensemake.config.faults import ConfigError, Fault, KeyPath
 from ensemake.config.schema import Config, Ensemble, Model, Scalar
 from ensemake.member.layout import Layout, layout, places
@@ -56,8 +58,7 @@ class Plan:
 def read_plan(path: Path) -> Plan:
     """Read a plan that `Plan.as_json` wrote."""
     data = json.loads(path.read_text(encoding="utf-8"))
-    kind = Ensemble if "perm_strategy" in data["settings"] else Model
-    settings = kind.model_validate_json(json.dumps(data["settings"]))
+    settings = _settings(data["settings"])
     members = [Planned(**member) for member in data["members"]]
     return Plan(data["entity"], settings, members, data["forced"])
 
@@ -67,62 +68,29 @@ def read_config(path: Path) -> Config:
     return Config.model_validate_json(path.read_bytes())
 
 
+@dataclass(frozen=True)
+class SweptAxis:
+    """Parameters that vary together; ``log`` if they are spread evenly on a logarithmic scale."""
+
+    names: tuple[str, ...]
+    log: bool
+
+
+@dataclass(frozen=True)
 class Work:
     """All members of an entity with their digests, and those that still have to run.
 
-    Parameters
-    ----------
-    config, entity
-        The experiment, and the name of a model or an ensemble of it.
-    base
-        The working directory.
-
-    Raises
-    ------
-    ConfigError
-        If two members have equal parameters, or a member cannot be made.
+    Made by `expand_work` from a config, or read by `read_work` as the last run saved it.
     """
 
-    def __init__(self, config: Config, entity: str, base: Path = Path()) -> None:
-        self.config = config
-        self.layout: Layout = layout(config, entity)
-        self.settings = config.entities[entity]
-        self.entity = entity
-        self.base = base
-        self.members: Members = expand(entity, self.settings, base)
-        self.recipe = recipe_hash(self.settings, base)
-        self.planned: list[Planned] = self._all()
-
-    def _all(self) -> list[Planned]:
-        try:
-            members = list(self.members)
-        except ValueError as error:
-            raise self._fault(getattr(error, "path", ("params",)), str(error)) from None
-        if not members:
-            raise self._fault(("where",), "keeps none of the members; write a wider condition")
-        names = [member.name for member in members]
-        for first, second in duplicates(names):
-            raise self._fault(*self._equal(members[first], members[second]))
-        return [self._planned(*both) for both in zip(members, self._places(names), strict=True)]
-
-    def _places(self, names: Sequence[str]) -> Iterable[str]:
-        # names that somebody chose are looked for where they say
-        is_spread = self.members.ensemble.naming == "hash" and not self.layout.is_model
-        return places(self.base / self.layout.directory, names) if is_spread else names
-
-    def _equal(self, first: Member, second: Member) -> tuple[KeyPath, str]:
-        if self.members.ensemble.naming == "hash":
-            return ("params",), equal_members(first, second)
-        return ("naming",), f"members {first.index} and {second.index} are both {first.name!r}"
-
-    def _fault(self, path: KeyPath, message: str) -> ConfigError:
-        kind = "models" if self.layout.is_model else "ensembles"
-        return ConfigError("the config", [Fault((kind, self.entity, *path), message)])
-
-    def _planned(self, member: Member, place: str) -> Planned:
-        # derived values follow from the recipe; hashed, their last digit would tie it to a machine
-        digest = recipe_digest(self.recipe, {**member.params, "replica": member.replica})
-        return Planned(member.name, str(self.layout.member(place)), digest, member.values)
+    entity: str
+    layout: Layout
+    settings: Model
+    recipe: str
+    planned: list[Planned]
+    swept: list[SweptAxis]
+    drawn: int  # members before ``where``
+    base: Path = Path()
 
     @property
     def is_batched(self) -> bool:
@@ -173,6 +141,118 @@ class Work:
         for start in range(0, len(members), size):
             plan = Plan(self.entity, self.settings, list(members[start : start + size]), forced)
             yield plan_id(plan), plan
+
+
+def expand_work(config: Config, entity: str, base: Path = Path()) -> Work:
+    """Make all members of an entity.
+
+    Parameters
+    ----------
+    config, entity
+        The experiment, and the name of a model or an ensemble of it.
+    base
+        The working directory.
+
+    Raises
+    ------
+    ConfigError
+        If two members have equal parameters, or a member cannot be made.
+    """
+    settings, where = config.entities[entity], layout(config, entity)
+    members, recipe = expand(entity, settings, base), recipe_hash(settings, base)
+    made = _made(members, where)
+    names = [member.name for member in made]
+    for first, second in duplicates(names):
+        raise _fault(where, *_equal(members, made[first], made[second]))
+    places = _places(members, where, names, base)
+    planned = [_planned(where, recipe, *both) for both in zip(made, places, strict=True)]
+    swept = [SweptAxis(axis.names, axis.log) for axis in members.axes]
+    return Work(entity, where, settings, recipe, planned, swept, members.drawn, base)
+
+
+def _made(members: Members, where: Layout) -> list[Member]:
+    try:
+        made = list(members)
+    except ValueError as error:
+        raise _fault(where, getattr(error, "path", ("params",)), str(error)) from None
+    if not made:
+        raise _fault(where, ("where",), "keeps none of the members; write a wider condition")
+    return made
+
+
+def _places(members: Members, where: Layout, names: Sequence[str], base: Path) -> Iterable[str]:
+    # names that somebody chose are looked for where they say
+    is_spread = members.ensemble.naming == "hash" and not where.is_model
+    return places(base / where.directory, names) if is_spread else names
+
+
+def _equal(members: Members, first: Member, second: Member) -> tuple[KeyPath, str]:
+    if members.ensemble.naming == "hash":
+        return ("params",), equal_members(first, second)
+    return ("naming",), f"members {first.index} and {second.index} are both {first.name!r}"
+
+
+def _fault(where: Layout, path: KeyPath, message: str) -> ConfigError:
+    kind = "models" if where.is_model else "ensembles"
+    return ConfigError("the config", [Fault((kind, where.entity, *path), message)])
+
+
+def _planned(where: Layout, recipe: str, member: Member, place: str) -> Planned:
+    # derived values follow from the recipe; hashed, their last digit would tie it to a machine
+    digest = recipe_digest(recipe, {**member.params, "replica": member.replica})
+    return Planned(member.name, str(where.member(place)), digest, member.values)
+
+
+def save_work(work: Work) -> None:
+    """Write what a run works on, for all that comes after: tables, plots, questions."""
+    names = list(work.planned[0].values)
+    rows = [
+        [m.name, work.layout.place(m.name, m.directory), m.digest, *m.values.values()]
+        for m in work.planned
+    ]
+    data = {
+        "is_model": work.layout.is_model,
+        "settings": work.settings.model_dump(mode="json"),
+        "recipe": work.recipe,
+        "swept": [[axis.names, axis.log] for axis in work.swept],
+        "drawn": work.drawn,
+        "names": names,
+        "members": rows,
+    }
+    path = work.base / work.layout.planned
+    write_atomically(path, json.dumps(data, separators=(",", ":")).encode())
+
+
+def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
+    """Read what the last run of an entity worked on.
+
+    Parameters
+    ----------
+    root
+        Folder of the experiment's results, wherever it lies now.
+    entity
+        Name of a model or an ensemble.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it has never been run.
+    """
+    data = json.loads((base / Layout(root, entity, False).planned).read_bytes())
+    where = Layout(root, entity, data["is_model"])
+    names = data["names"]
+    planned = [
+        Planned(name, str(where.member(place)), digest, dict(zip(names, values, strict=True)))
+        for name, place, digest, *values in data["members"]
+    ]
+    swept = [SweptAxis(tuple(names), log) for names, log in data["swept"]]
+    settings = _settings(data["settings"])
+    return Work(entity, where, settings, data["recipe"], planned, swept, data["drawn"], base)
+
+
+def _settings(data: Mapping[str, Any]) -> Model:
+    kind = Ensemble if "perm_strategy" in data else Model
+    return kind.model_validate_json(json.dumps(data))
 
 
 def plan_id(plan: Plan) -> str:

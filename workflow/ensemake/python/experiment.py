@@ -25,7 +25,7 @@ from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.config.yamltext import config_text
 from ensemake.errors import RunFailedError, RunningError, UnsupportedError
 from ensemake.member.generate import generate
-from ensemake.member.plan import Work
+from ensemake.member.plan import Work, expand_work
 from ensemake.paths import share, snakefile
 from ensemake.python.entities import Ensemble, Model, Place, entities
 from ensemake.python.settings import BatchSettings, RunSettings, Singularity, run_settings
@@ -276,7 +276,7 @@ class Experiment:
     def _works(self, items: Iterable[Item]) -> list[Work]:
         """Expand entities, as the workflow would."""
         config = check_shape(self._document())
-        return [Work(config, item.name, self.place.base) for item in items]
+        return [expand_work(config, item.name, self.place.base) for item in items]
 
     # ---- generating, starting, stopping ----
 

@@ -3,13 +3,14 @@
 import csv
 import hashlib
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemake.atomic import write_atomically
 from ensemake.member.plan import Planned, Work
-from ensemake.member.state import MEANING, StatusFile
+from ensemake.member.state import MEANING, State, StatusFile
 from ensemake.results.metrics import read_metrics
 from ensemake.results.outcomes import Outcome, outcomes
 from ensemake.sweep.identity import canonical
@@ -24,7 +25,7 @@ TEXTS = ("member", "status", "reason", "run")
 def write_members(work: Work) -> Path:
     """Write members.csv: index, member, replica, one column per parameter."""
     rows = (_identity(index, member) for index, member in enumerate(work.planned))
-    return _write_table(work.layout.directory / "members.csv", _head(work), rows)
+    return _write_table(work.base / work.layout.directory / "members.csv", _head(work), rows)
 
 
 def write_results(work: Work, found: Sequence[Outcome] | None = None) -> tuple[Path, list[str]]:
@@ -42,8 +43,11 @@ def write_results(work: Work, found: Sequence[Outcome] | None = None) -> tuple[P
     path, faults
         The table, and a line for every metric that a completed member lacks.
     """
+    found = outcomes(work) if found is None else found
     columns, rows, faults = results_table(work, found)
-    return _write_table(work.layout.directory / "results.csv", columns, rows), faults
+    path = _write_table(work.base / work.layout.directory / "results.csv", columns, rows)
+    _note_collected(work, found)
+    return path, faults
 
 
 def results_table(
@@ -61,10 +65,24 @@ def members_digest(work: Work) -> str:
     return _hash([[member.name, member.values] for member in work.planned])
 
 
-def collected_digest(work: Work) -> str:
-    """Return a hash of what results.csv says, apart from the results."""
+def results_state(work: Work, found: Iterable[tuple[State, StatusFile | None]]) -> str:
+    """Return a hash of all that decides what results.csv says."""
     metrics = {name: metric.model_dump() for name, metric in work.settings.metrics.items()}
-    return _hash([metrics, work.settings.outputs, [member.digest for member in work.planned]])
+    ends = [(now, status and (status.started, status.elapsed_s)) for now, status in found]
+    return _hash([metrics, members_digest(work), ends])
+
+
+def _note_collected(work: Work, found: Sequence[Outcome]) -> None:
+    told = {"state": results_state(work, ((one.state, one.status) for one in found))}
+    write_atomically(work.base / work.layout.collected, json.dumps(told).encode())
+
+
+def read_collected(work: Work) -> dict[str, str]:
+    """Return what results.csv was made from; nothing if there is none."""
+    try:
+        return dict(json.loads((work.base / work.layout.collected).read_bytes()))
+    except (OSError, ValueError):
+        return {}
 
 
 def _hash(value: Any) -> str:

@@ -60,7 +60,7 @@ def queued(work: Work) -> set[str]:
 
     Snakemake keeps a file for each job that it has submitted, named after the job's outputs.
     """
-    run = latest_run(work.config, work.base)
+    run = latest_run(work.layout.root, work.base)
     if run is None or is_over(run):
         return set()
     names: set[str] = set()
@@ -88,7 +88,7 @@ def _parts(path: str, folder: Path) -> tuple[str, ...]:
 
 
 def _members_of(work: Work, marker: Path) -> set[str]:
-    plan = work.base / marker.with_suffix(".plan.json")
+    plan = work.base / work.layout.plan(marker.stem)
     if not work.is_batched or not plan.exists():
         return {marker.stem}
     return {member["name"] for member in json.loads(plan.read_bytes())["members"]}

@@ -30,7 +30,7 @@ def draw_all(work: Work) -> list[Path]:
 
 def swept(work: Work) -> list[Swept]:
     """Return the parameters that vary; of zipped ones the first."""
-    varied = [axis for axis in work.members.axes if _varies(work, axis.names[0])]
+    varied = [axis for axis in work.swept if _varies(work, axis.names[0])]
     return [Swept(axis.names[0], axis.log) for axis in varied]
 
 

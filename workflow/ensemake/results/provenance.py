@@ -24,11 +24,22 @@ VARIABLE = "ENSEMAKE_RUN"
 PROFILE_OPTIONS = ("--profile", "--workflow-profile")
 
 
-def record_start(config: Config, pending: Mapping[str, int], base: Path = Path()) -> str:
-    """Record that members are about to run, and return the id of this run.
+def new_run() -> str:
+    """Begin a run: members that this process starts learn its id from the environment."""
+    run = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid4().hex[:4]}"
+    os.environ[VARIABLE] = run
+    return run
+
+
+def record_start(
+    root: Path, config: Config, pending: Mapping[str, int], base: Path = Path()
+) -> None:
+    """Record that members are about to run.
 
     Parameters
     ----------
+    root
+        Folder of the experiment's results.
     config
         As it is run.
     pending
@@ -36,7 +47,7 @@ def record_start(config: Config, pending: Mapping[str, int], base: Path = Path()
     base
         The working directory.
     """
-    run = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid4().hex[:4]}"
+    run = os.environ[VARIABLE]
     record = {
         "run": run,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -52,32 +63,30 @@ def record_start(config: Config, pending: Mapping[str, int], base: Path = Path()
         "packages": packages(),
         "config": config.model_dump(mode="json"),
     }
-    _save(_folder(config, base), record)
-    write_atomically(_folder(config, base) / "latest", f"{run}\n".encode())
-    os.environ[VARIABLE] = run
-    return run
+    _save(_folder(root, base), record)
+    write_atomically(_folder(root, base) / "latest", f"{run}\n".encode())
 
 
-def record_end(config: Config, succeeded: bool, base: Path = Path()) -> None:
+def record_end(root: Path, succeeded: bool, base: Path = Path()) -> None:
     """Add to the record of this run how it ended."""
-    record = latest_run(config, base)
+    record = latest_run(root, base)
     if record and record["run"] == os.environ.get(VARIABLE):
         ended = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        _save(_folder(config, base), {**record, "ended": ended, "succeeded": succeeded})
+        _save(_folder(root, base), {**record, "ended": ended, "succeeded": succeeded})
 
 
-def join_run(config: Config, base: Path = Path()) -> None:
+def join_run(root: Path, base: Path = Path()) -> None:
     """Tell the members that this process starts which run they belong to."""
     try:
-        run = (_folder(config, base) / "latest").read_text().strip()
+        run = (_folder(root, base) / "latest").read_text().strip()
     except FileNotFoundError:
         return
     os.environ.setdefault(VARIABLE, run)
 
 
-def latest_run(config: Config, base: Path = Path()) -> dict[str, Any] | None:
+def latest_run(root: Path, base: Path = Path()) -> dict[str, Any] | None:
     """Return the record of the last run, or None if there was none."""
-    folder = _folder(config, base)
+    folder = _folder(root, base)
     try:
         run = (folder / "latest").read_text().strip()
         return dict(json.loads((folder / f"{run}.json").read_text(encoding="utf-8")))
@@ -100,8 +109,8 @@ def is_over(record: Mapping[str, Any]) -> bool:
     return False
 
 
-def _folder(config: Config, base: Path) -> Path:
-    return base / config_copy(config).with_name("runs")
+def _folder(root: Path, base: Path) -> Path:
+    return base / config_copy(root).with_name("runs")
 
 
 def _save(folder: Path, record: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from ensemake.atomic import write_atomically
 from ensemake.config.schema import Config
-from ensemake.member.layout import layout, located
+from ensemake.member.layout import layout, located, root
 from ensemake.results.outcomes import BAD, last_line
 from ensemake.results.provenance import latest_run
 
@@ -34,7 +34,7 @@ def write_page(config: Config, base: Path = Path()) -> Path:
         config=config,
         settings=yaml.safe_dump(_given(config), sort_keys=False, allow_unicode=True),
         entities=[_entity(config, name, base) for name in config.entities],
-        run=latest_run(config, base),
+        run=latest_run(root(config), base),
         plain=lambda words: " ".join(words),
     )
     write_atomically(base / page_path(config), text.encode())

@@ -61,7 +61,7 @@ def _headline(work: Work, pending: int) -> str:
 
 
 def _dropped(work: Work) -> str:
-    drawn = work.members.drawn
+    drawn = work.drawn
     return f" ({drawn - len(work.planned)} of {drawn} left out by where)" * (
         drawn > len(work.planned)
     )
@@ -72,7 +72,7 @@ def _row(label: str, text: str) -> str:
 
 
 def _varying(work: Work) -> Iterator[str]:
-    logs = {name for axis in work.members.axes if axis.log for name in axis.names}
+    logs = {name for axis in work.swept if axis.log for name in axis.names}
     for name in varying(work.planned):
         values = list(dict.fromkeys(member.values[name] for member in work.planned))
         scale = ", logarithmic" if name in logs else ""

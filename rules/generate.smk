@@ -18,7 +18,7 @@ for entity in EXPERIMENT.entities:
         output:
             touch(entity.generated),
         log:
-            entity.log("generate-{chunk}"),
+            entity.log("{look}generate-{chunk}"),
         localrule: True
         params:
             plan=entity.plan,

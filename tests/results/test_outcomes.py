@@ -75,9 +75,10 @@ def test_queued_is_what_a_living_run_submitted(
     submitted(tmp_path, sweep.layout.done(sweep.planned[0].name))
     submitted(tmp_path, sweep.layout.done(sweep.planned[1].name), job=None)  # on this machine
     assert {outcome.state for outcome in outcomes(sweep)} == {"missing"}
-    provenance.record_start(sweep.config, {"sweep": 6}, tmp_path)
+    provenance.new_run()
+    provenance.record_start(sweep.layout.root, Config(experiment="exp"), {"sweep": 6}, tmp_path)
     assert [o.state for o in outcomes(sweep)[:3]] == ["queued", "missing", "missing"]
-    provenance.record_end(sweep.config, False, tmp_path)
+    provenance.record_end(sweep.layout.root, False, tmp_path)
     assert {outcome.state for outcome in outcomes(sweep)} == {"missing"}
 
 
@@ -89,7 +90,8 @@ def test_a_batch_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path.parent.mkdir(parents=True)
     path.write_text(plan.as_json())
     submitted(tmp_path, sweep.layout.done(chunk))
-    provenance.record_start(sweep.config, {"sweep": 6}, tmp_path)
+    provenance.new_run()
+    provenance.record_start(sweep.layout.root, Config(experiment="exp"), {"sweep": 6}, tmp_path)
     assert [outcome.state for outcome in outcomes(sweep)] == ["queued"] * 4 + ["missing"] * 2
 
 

@@ -42,7 +42,7 @@ from ensemake.member.files import sources
 from ensemake.member.launchers import STEPS
 from ensemake.member.layout import Layout, config_copy, layout, root
 from ensemake.member.plan import Plan, Planned, Work, expand_work, save_work
-from ensemake.member.state import State, StatusFile, state
+from ensemake.member.state import State, StatusFile, is_generated, state
 from ensemake.paths import share
 from ensemake.results import provenance
 from ensemake.results.collect import members_digest, read_collected, results_state
@@ -233,8 +233,16 @@ class EntityRules:
 
     @property
     def generated(self) -> str:
-        """Marker of a generated chunk."""
-        return str(self.layout.generated("{chunk}"))
+        """Marker of a generated chunk; ``look`` is empty in a run."""
+        return str(self.layout.state) + "/{look,(asked/)?}{chunk}.generated"
+
+    def _generated(self, chunk: str) -> str:
+        """Marker that is not there: a run takes the last one's away, a question has its own.
+
+        Forcing it would not do: below a forced job Snakemake looks no further than `ancient`.
+        """
+        place = chunk if self.experiment.is_run else f"asked/{chunk}"
+        return str(self.layout.generated(place))
 
     @property
     def members(self) -> str:
@@ -324,7 +332,6 @@ class EntityRules:
         chunks = dict(self.work.chunks(self.pending, forced, left)) if self.pending else {}
         if self.experiment.is_run:
             self._apply(chunks)
-        self.experiment.make_anew(map(self.layout.generated, chunks))
         names = chunks if self.is_batched else map(self._place, self.pending)
         self.experiment.make_anew(map(self.layout.done, names))
         return chunks
@@ -341,8 +348,10 @@ class EntityRules:
         self._hold()
         assert self.experiment.begun
         save_work(self.work)
-        for chunk in _stems(self.layout.state, ".plan.json") - chunks.keys():
+        for chunk in _stems(self.layout.state, ".plan.json") - chunks.keys() if chunks else ():
             self.layout.plan(chunk).unlink(missing_ok=True)
+        for chunk in _stems(self.layout.state, ".generated") if chunks else ():
+            self.layout.generated(chunk).unlink()
         for chunk, plan in chunks.items():
             write_atomically(self.layout.plan(chunk), plan.as_json().encode())
         self._end_the_future()
@@ -362,7 +371,7 @@ class EntityRules:
 
     def all_generated(self, wildcards: object) -> list[str]:
         """Markers of all chunks that have to be generated."""
-        return [str(self.layout.generated(chunk)) for chunk in self.chunks]
+        return [self._generated(chunk) for chunk in self.chunks]
 
     @of_wildcards
     def generated_for(self, wildcards: Any) -> list[str]:
@@ -370,7 +379,7 @@ class EntityRules:
         if not self.experiment.is_main:
             return []
         chunk = getattr(wildcards, "chunk", None) or self._chunk_of.get(self._member(wildcards))
-        return [str(self.layout.generated(chunk))] if chunk else []
+        return [self._generated(chunk)] if chunk else []
 
     def all_done(self, wildcards: object) -> list[str]:
         """Markers of all that has to run; the table is made anew if there are any."""
@@ -401,8 +410,12 @@ class EntityRules:
 
     def planned_for(self, wildcards: Any) -> list[str]:
         """Marker of a member's chunk, if its files have to be written."""
-        chunk = self._chunk_of.get(self._member(wildcards))
-        return [str(self.layout.generated(chunk))] if chunk else []
+        place = self._member(wildcards)
+        planned, chunk = self._planned.get(place), self._chunk_of.get(place)
+        if planned and is_generated(Path(planned.directory), planned.digest):
+            return []
+        self.experiment.make_anew(path.replace("{member}", place) for path in self.own_files)
+        return [self._generated(chunk)] if chunk else []
 
     def plan(self, wildcards: Any) -> str:
         """Path of a chunk's plan."""

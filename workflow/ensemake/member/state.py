@@ -83,6 +83,14 @@ def is_complete(directory: Path, digest: str, outputs: Sequence[str]) -> bool:
     return state(directory, digest, outputs)[0] == "completed"
 
 
+def is_generated(directory: Path, digest: str) -> bool:
+    """Tell whether a member's directory was written for this recipe."""
+    try:
+        return digest in (directory / "run.sh").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
 def has_outputs(directory: Path, outputs: Sequence[str]) -> bool:
     """Tell whether every declared output exists."""
     return all((directory / name).exists() for name in outputs)

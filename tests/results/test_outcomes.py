@@ -15,8 +15,8 @@ from ensemake.member.plan import Planned, Work, expand_work
 from ensemake.results import provenance
 from ensemake.results.outcomes import (
     common_values,
+    error_line,
     failures,
-    last_line,
     leftovers,
     outcomes,
     status_lines,
@@ -128,20 +128,70 @@ def test_failures_are_told_with_reason_parameters_and_log(tmp_path: Path) -> Non
     ]
 
 
-def test_many_failures_are_cut(tmp_path: Path) -> None:
+def test_kinds_of_failure_are_cut(tmp_path: Path) -> None:
     sweep = work(tmp_path, params={"x": {"range": [0, 30]}})
     for member in sweep.planned:
-        ended(tmp_path, member, "failed")
+        ended(tmp_path, member, "failed", reason=f"exit code {member.values['x']}")
     lines = status_lines(sweep)
     assert "20 more: see results/exp/sweep/results.csv" in lines[-1]
     assert len(lines) < 50
 
 
+def test_members_that_fail_alike_are_told_once(tmp_path: Path) -> None:
+    sweep = work(tmp_path)
+    for number, member in enumerate(sweep.planned):
+        reason = "exit code 3" if number < 4 else "exit code 4"
+        directory = ended(tmp_path, member, "failed", reason=reason)
+        (directory / "run.err").write_text("FLUX diverged: error\n#1 0x7f in ???\n-----\n")
+    lines = status_lines(sweep)
+    assert lines[1:5] == [
+        "  failed: exit code 3: 4 members, such as x=1, dt=0.1",
+        "      FLUX diverged: error",
+        f"      {sweep.planned[0].directory}/run.err",
+        "  failed: exit code 4: 2 members, such as x=3, dt=0.1",
+    ]
+
+
+def test_what_was_cancelled_shares_no_blame(tmp_path: Path) -> None:
+    sweep = work(tmp_path)
+    for member in sweep.planned:
+        state = "failed" if member.values["dt"] == 0.1 else "cancelled"
+        ended(tmp_path, member, state, reason="stopped by SIGTERM")
+    assert "  all 3 failed members have dt=0.1; 0 more" not in status_lines(sweep)
+    assert "all 3 failed members have dt=0.1; no other member has it" in status_lines(sweep)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "Traceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'x'\n",
+            "KeyError: 'x'",
+        ),
+        (
+            "At line 3 of file a.f90\nFortran runtime error: End of file\n\n"
+            "Error termination. Backtrace:\n#0  0x7f in ???\n#10 0xffff in ???\n",
+            "Fortran runtime error: End of file",
+        ),
+        (
+            "ERROR: Lost atoms (src/thermo.cpp:494)\nLast command: run 100\n------\n"
+            "srun: error: node1: task 0: Exited with exit code 1\n",
+            "ERROR: Lost atoms (src/thermo.cpp:494)",
+        ),
+        ("all went well\nslurmstepd: error: *** STEP 1.0 ON n1 CANCELLED\n", "all went well"),
+        ("step 1\nstep 2\n", "step 2"),
+    ],
+)
+def test_the_line_that_says_what_is_wrong(tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "run.err").write_text(text)
+    assert error_line(tmp_path / "run.err") == line
+
+
 def test_last_line_of_anything(tmp_path: Path) -> None:
     path = tmp_path / "run.err"
-    assert last_line(path) == ""
+    assert error_line(path) == ""
     path.write_bytes(b"\xff\xfe\n" + b"x" * 10_000)
-    assert last_line(path) == "x" * 100
+    assert error_line(path) == "x" * 100
 
 
 def test_leftovers(tmp_path: Path) -> None:

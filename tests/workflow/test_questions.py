@@ -33,7 +33,8 @@ def sweep(project: Project) -> Project:
     """Three members, of which one fails."""
     project.write(
         "fail.sh",
-        "until [ -e ../../../../go ]; do sleep 0.1; done\necho $1 >>../../../../ran.log\n(($1 != 2)) || exit 1\n",
+        "until [ -e ../../../../go ]; do sleep 0.1; done\n"
+        "echo $1 >>../../../../ran.log\n(($1 != 2)) || exit 1\n",
     )
     project.ensemble(
         run_settings={"exe": "bash", "exe_args": ["fail.sh", "{{ x }}"]},

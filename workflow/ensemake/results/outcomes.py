@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -14,7 +15,19 @@ from ensemake.member.plan import Planned, Work
 from ensemake.member.state import MEANING, State, StatusFile, state
 from ensemake.results.provenance import is_over, latest_run
 
-SHOWN = 10  # failed members listed before "and N more"
+SHOWN = 10  # kinds of failure listed before "and N more"
+# Lines of run.err that come with every failure: frames, rulers, what launchers and Slurm add.
+NOISE = re.compile(
+    r"#\d+\s|File \".*\", line \d+|at (0x|\S+\()|\^+$|[~^]+$|\W+$|"
+    r"Error termination\. Backtrace|Traceback|"
+    r"slurmstepd: |srun: (error: \S+: tasks? |Terminating|Job step|launch)|"
+    r"Primary job terminated|mpirun (noticed|detected)|Per user-direction|Process name:|Exit code:"
+)
+TELLING = re.compile(
+    r"error|fail|fatal|exception|abort|cannot|can't|unable|not found|no such|denied|invalid|"
+    r"illegal|killed|segmentation|out of memory|divergen|\bnan\b",
+    re.IGNORECASE,
+)
 BAD: tuple[State, ...] = ("failed", "cancelled", "killed")
 
 
@@ -160,15 +173,17 @@ def status_lines(work: Work, found: Sequence[Outcome] | None = None) -> list[str
     counts = Counter(outcome.state for outcome in found)
     lines = [f"{work.entity}: {counted(counts, len(found))}"]
     bad = failures(found)
-    lines += [f"  {one}" for one in common_values(work, bad)]
-    names = varying(work.planned)
-    for outcome in bad[:SHOWN]:
-        lines += _failure(work, outcome, names)
-    if len(bad) > SHOWN:
-        lines.append(f"  and {len(bad) - SHOWN} more: see {work.layout.directory}/results.csv")
-    left = leftovers(work)
+    failed = [outcome for outcome in bad if outcome.state == "failed"]  # by themselves
+    lines += [f"  {one}" for one in common_values(work, failed)]
+    names, groups = varying(work.planned), alike(work, bad)
+    for line, group in groups[:SHOWN]:
+        lines += _failure(group, line, names)
+    left = sum(len(group) for _, group in groups[SHOWN:])
     if left:
-        lines.append(f"  {len(left)} no longer in the config (the target prune lists them)")
+        lines.append(f"  and {left} more: see {work.layout.directory}/results.csv")
+    gone = leftovers(work)
+    if gone:
+        lines.append(f"  {len(gone)} no longer in the config (the target prune lists them)")
     return lines
 
 
@@ -185,21 +200,48 @@ def failure_reason(outcome: Outcome) -> str:
     return (outcome.status and outcome.status.reason) or MEANING[outcome.state]
 
 
-def _failure(work: Work, outcome: Outcome, names: Sequence[str]) -> list[str]:
-    directory = outcome.member.directory
-    varied = ", ".join(f"{name}={outcome.member.values[name]}" for name in names)
-    told = f"  {outcome.state}: {failure_reason(outcome)}{f': {varied}' if varied else ''}"
-    last = last_line(work.base / directory / "run.err")
-    return [told, *([f"      {last}"] if last else []), f"      {directory}/run.err"]
+def alike(work: Work, bad: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:
+    """Put failed members together that failed alike: in state, reason and error line.
+
+    Returns
+    -------
+    list of (str, list of Outcome)
+        The line that says what is wrong ("" if none does), and the members.
+    """
+    groups: dict[tuple[str, str, str], list[Outcome]] = {}
+    for one in bad:
+        line = error_line(work.base / one.member.directory / "run.err")
+        groups.setdefault((one.state, failure_reason(one), line), []).append(one)
+    return [(line, group) for (_, _, line), group in groups.items()]
 
 
-def last_line(path: Path) -> str:
-    """Return the last line of a file that is not blank, cut to 100 characters; "" if none."""
+def _failure(group: Sequence[Outcome], line: str, names: Sequence[str]) -> list[str]:
+    first = group[0]
+    varied = ", ".join(f"{name}={first.member.values[name]}" for name in names)
+    such = f"{len(group)} members, such as " * (len(group) > 1)
+    told = f"  {first.state}: {failure_reason(first)}{f': {such}{varied}' if varied else ''}"
+    return [told, *([f"      {line}"] if line else []), f"      {first.member.directory}/run.err"]
+
+
+def error_line(path: Path) -> str:
+    """Return the line of run.err that says what is wrong, cut to 100 characters; "" if none.
+
+    The last one that speaks of an error, else the last one; frames of a backtrace, rulers and
+    what launchers say of every failure tell nothing.
+    """
+    lines = [line for line in _tail(path) if not NOISE.match(line)]
+    telling = (line for line in reversed(lines) if TELLING.search(line))
+    return next(telling, lines[-1] if lines else "")[:100]
+
+
+def _tail(path: Path) -> list[str]:
+    """Return the last lines of a file that are not blank, in printable characters."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 4096))
-            lines = file.read().decode(errors="replace").split("\n")
+            text = file.read().decode(errors="replace")
     except OSError:
-        return ""
-    kept = (" ".join(line.split()) for line in reversed(lines) if line.strip())
-    return next(("".join(c for c in line if c.isprintable())[:100] for line in kept), "")
+        return []
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    kept = ("".join(char for char in line if char.isprintable()) for line in lines)
+    return [line for line in kept if line]

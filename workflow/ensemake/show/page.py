@@ -14,7 +14,7 @@ import yaml
 from ensemake.atomic import write_atomically
 from ensemake.config.schema import Config
 from ensemake.member.layout import layout, located, root
-from ensemake.results.outcomes import BAD, last_line
+from ensemake.results.outcomes import BAD, error_line
 from ensemake.results.provenance import latest_run
 
 MOST_ROWS = 20_000  # in the page; failed members come first if there are more
@@ -78,7 +78,7 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 def _failure(folder: Path, row: Mapping[str, str]) -> dict[str, str]:
     own = located(folder, row["member"])
     directory = own if own.is_dir() else folder
-    return {**row, "last": last_line(directory / "run.err")}
+    return {**row, "last": error_line(directory / "run.err")}
 
 
 def _plot(folder: Path, metric: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ensemake.member.state import read_status
-from ensemake.results.outcomes import last_line
+from ensemake.results.outcomes import error_line
 
 EXPECTED: dict[str, int] = {}  # members each entity is about to run; the workflow fills it
 BAR = 10  # cells a bar has at least
@@ -254,5 +254,5 @@ def failure_line(job: Job, logs: Sequence[str], message: str) -> str:
     status = read_status(directory)
     if status is None or status.status == "completed":
         return f"failed: {directory}: {see}"
-    last = last_line(directory / "run.err")
+    last = error_line(directory / "run.err")
     return f"failed: {directory}: {status.reason}{f': {last}' if last else ''}"

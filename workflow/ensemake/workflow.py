@@ -234,7 +234,7 @@ class EntityRules:
     @property
     def generated(self) -> str:
         """Marker of a generated chunk; ``look`` is empty in a run."""
-        return str(self.layout.state) + "/{look,(asked/)?}{chunk}.generated"
+        return str(self.layout.state) + "/{look}{chunk}.generated"
 
     def _generated(self, chunk: str) -> str:
         """Marker that is not there: a run takes the last one's away, a question has its own.

@@ -23,6 +23,7 @@ def test_types_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "flag": True,
             "real": 1.0,
             "big": 10**17,
+            "unsigned": 2**64 - 1,
         },
         metrics=metrics,
     )
@@ -37,6 +38,7 @@ def test_types_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(table["x"]) == [1, 2, 3, 4]
     assert table["x"].dtype == "int64"
     assert table["big"].tolist() == [10**17] * 4
+    assert table["unsigned"].tolist() == [2**64 - 1] * 4
     assert table["flag"].tolist() == [True] * 4
     assert table["real"].dtype == "float64"
     assert table["exit_code"].dtype == "Int64"

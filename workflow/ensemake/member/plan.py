@@ -15,7 +15,7 @@ from typing import Any
 from ensemake.atomic import write_atomically
 from ensemake.config.faults import ConfigError, Fault, KeyPath
 from ensemake.config.schema import Config, Ensemble, Model, Scalar
-from ensemake.member.layout import Layout, layout, places
+from ensemake.member.layout import Layout, layout, places, root
 from ensemake.member.recipe import recipe_hash
 from ensemake.member.state import is_complete
 from ensemake.sweep.identity import canonical, recipe_digest
@@ -248,6 +248,34 @@ def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
     swept = [SweptAxis(tuple(names), log) for names, log in data["swept"]]
     settings = _settings(data["settings"])
     return Work(entity, where, settings, data["recipe"], planned, swept, data["drawn"], base)
+
+
+def known_work(config: Config, entity: str, base: Path = Path()) -> Work:
+    """Return what the last run worked on while the config says the same, else what it says now.
+
+    What was run stays known when its input files are gone.
+
+    Raises
+    ------
+    ConfigError
+        If it has never been run and its members cannot be made.
+    """
+    try:
+        saved = read_work(root(config), entity, base)
+    except (OSError, ValueError, KeyError):  # never run, or by an older version
+        return expand_work(config, entity, base)
+    try:
+        return saved if _says_the_same(saved, config) else expand_work(config, entity, base)
+    except OSError:
+        return saved
+
+
+def _says_the_same(saved: Work, config: Config) -> bool:
+    settings = config.entities[saved.entity]
+    spaces = [spec for spec in settings.params.values() if isinstance(spec, dict)]
+    if any("file" in spec for spec in spaces) or ":" in getattr(settings, "perm_strategy", ""):
+        return False  # tables and strategies may have changed
+    return saved.settings == settings and saved.recipe == recipe_hash(settings, saved.base)
 
 
 def _settings(data: Mapping[str, Any]) -> Model:

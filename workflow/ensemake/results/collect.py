@@ -177,7 +177,10 @@ def _typed(column: "Series[str]", types: set[type] | None) -> "Series[Any]":
     if types is None and numbers.isna().sum() > (column == "").sum():
         return column
     whole = types == {int} or (types is None and not column.str.contains(r"[.eEn]").any())
-    return numbers.astype("Int64" if numbers.isna().any() else "int64") if whole else numbers
+    if not whole:
+        return numbers
+    kind = "UInt64" if numbers.max() >= 2**63 else "Int64"
+    return numbers.astype(kind if numbers.isna().any() else kind.lower())
 
 
 def write_parquet(work: Work) -> Path:

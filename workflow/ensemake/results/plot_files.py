@@ -18,6 +18,10 @@ def draw_all(work: Work) -> list[Path]:
     folder = work.base / work.layout.directory
     table = read_results(work)
     (folder / "plots").mkdir(exist_ok=True)
+    for path in (folder / "plots").glob("*.svg"):
+        if path.stem not in work.settings.metrics and path.with_suffix(".png").exists():
+            path.unlink()  # of a metric that is gone
+            path.with_suffix(".png").unlink()
     written = []
     for metric in work.settings.metrics:
         figure = draw(table, swept(work), metric, f"{work.entity}: {metric}")

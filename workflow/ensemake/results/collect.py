@@ -179,8 +179,9 @@ def _typed(column: "Series[str]", types: set[type] | None) -> "Series[Any]":
     whole = types == {int} or (types is None and not column.str.contains(r"[.eEn]").any())
     if not whole:
         return numbers
-    kind = "UInt64" if numbers.max() >= 2**63 else "Int64"
-    return numbers.astype(kind if numbers.isna().any() else kind.lower())
+    name = "UInt64" if numbers.max() >= 2**63 else "Int64"
+    kind: Any = name if numbers.isna().any() else name.lower()
+    return numbers.astype(kind)
 
 
 def write_parquet(work: Work) -> Path:

@@ -20,7 +20,8 @@ from ensemake import (
     SrunSettings,
     UnsupportedError,
 )
-from ensemake.python.settings import FOUND_ON, megabytes, minutes, run_settings
+from ensemake.member.launcher_options import megabytes, minutes
+from ensemake.python.launcher_settings import FOUND_ON, run_settings
 
 # setter, its arguments, the words for the launcher, the config's resources
 SETTERS: list[tuple[type[RunSettings], str, tuple[Any, ...], list[str], dict[str, Any]]] = [

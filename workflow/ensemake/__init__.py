@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     )
     from ensemake.python.entities import Ensemble, Model
     from ensemake.python.experiment import Experiment
-    from ensemake.python.settings import (
+    from ensemake.python.launcher_settings import (
         AprunSettings,
-        BatchSettings,
         JsrunSettings,
         MpiexecSettings,
         MpirunSettings,
         OrterunSettings,
         PalsMpiexecSettings,
+        SrunSettings,
+    )
+    from ensemake.python.settings import (
+        BatchSettings,
         RunSettings,
         Singularity,
-        SrunSettings,
     )
     from ensemake.python.statuses import Status
 
@@ -40,17 +42,19 @@ _HOMES = {
         "UnsupportedError",
     ),
     "python.experiment": ("Experiment",),
-    "python.settings": (
+    "python.launcher_settings": (
         "AprunSettings",
-        "BatchSettings",
         "JsrunSettings",
         "MpiexecSettings",
         "MpirunSettings",
         "OrterunSettings",
         "PalsMpiexecSettings",
+        "SrunSettings",
+    ),
+    "python.settings": (
+        "BatchSettings",
         "RunSettings",
         "Singularity",
-        "SrunSettings",
     ),
     "python.statuses": ("Status",),
 }

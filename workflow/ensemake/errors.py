@@ -29,3 +29,7 @@ class RunFailedError(EnsemakeError, RuntimeError):
     def __init__(self, message: str, failed: list[str] | None = None) -> None:
         super().__init__(message)
         self.failed = failed or []
+
+
+class WrongValueError(EnsemakeError, TypeError, ValueError):
+    """A value that the config does not have there."""

@@ -11,22 +11,23 @@ from typing import Any
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from ensemake.check import check_shape
-from ensemake.config import schema as configs
+from ensemake.config import schema
 from ensemake.config.faults import did_you_mean
-from ensemake.config.schema import Config, Scalar
 from ensemake.config.yamlfile import Document
 from ensemake.errors import EntityExistsError, UnsupportedError
 from ensemake.member.layout import located
-from ensemake.python.settings import BatchSettings, RunSettings, from_config
+from ensemake.python.face import Face, Key
+from ensemake.python.launcher_settings import loaded_settings
+from ensemake.python.settings import BatchSettings, RunSettings
+from ensemake.python.table import merged, table
+from ensemake.python.values import FilesArgument, existing_paths, parameter_values, spaces
 from ensemake.sweep import strategies
 from ensemake.sweep.members import Member, expand
 from ensemake.sweep.spaces import axis
 
 FILE_KEYS = ("to_copy", "to_symlink", "to_configure")
-OWN_KEYS = ("params", "params_as_args", "run_settings", "files", "batch_settings")
-LABELS = ("model", "model_name", "label")  # for the parameter that names added models
-
-FilesArgument = str | Path | Sequence[str | Path] | None
+MEMBER_KEYS = ("params_as_args", "files", "resources")  # what a member as a model has of these
+SAMPLING_KEYS = ("perm_strategy", "n_models", "replicas")  # what a table says by its rows
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,14 @@ class Place:
         return path.is_relative_to(self.base)
 
 
-class Entity:
+class Entity(Face):
     """What models and ensembles have in common. Made by `Experiment`, not by scripts."""
+
+    params: Key[dict[str, Any]] = Key(lambda entity, params: spaces(params))
+    params_as_args: Key[list[str]] = Key(
+        lambda entity, names: [names] if isinstance(names, str) else list(names)
+    )
+    files: Key[dict[str, Any]] = Key()
 
     def __init__(
         self,
@@ -62,16 +69,21 @@ class Entity:
         place: Place,
         run_settings: RunSettings | None,
         batch_settings: BatchSettings | None,
-        params_as_args: Iterable[str] | None,
         keys: Mapping[str, Any],
     ) -> None:
+        super().__init__()
+        for key in keys:
+            if key not in self.section.model_fields:
+                raise TypeError(
+                    f"there is no argument {key!r}{did_you_mean(key, self.section.model_fields)}"
+                )
         self.name = name
         self.place = place
         self.run_settings = run_settings
         self.batch_settings = batch_settings
-        self.params_as_args = list(params_as_args or [])
-        self.files: dict[str, Any] = dict(keys.get("files") or {})
-        self.keys = {key: value for key, value in keys.items() if key not in OWN_KEYS}
+        for key, value in keys.items():
+            if value is not None:
+                self.assign(key, value)
 
     @property
     def path(self) -> str:
@@ -100,14 +112,18 @@ class Entity:
         TypeError
             If one is no path.
         """
-        for key, given in zip(FILE_KEYS, (to_copy, to_symlink, to_configure), strict=True):
-            self.files[key] = [self.place.shown(path) for path in _paths(key, given)]
+        given = dict(zip(FILE_KEYS, (to_copy, to_symlink, to_configure), strict=True))
+        found = {key: existing_paths(key, paths) for key, paths in given.items()}
+        for key, paths in found.items():
+            self.files.pop(key, None)
+            if paths:
+                self.files[key] = [self.place.shown(path) for path in paths]
         if to_configure:  # as SmartSim: the text between unknown tags is their default
             self.files.setdefault("unknown_tags", "default")
 
     def set_tag(self, tag: str | tuple[str, str]) -> None:
         """Set the text around the tags of configured files; a pair for open and close."""
-        self.files["tag"] = tag if isinstance(tag, str) else list(tag)
+        self.files = {**self.files, "tag": tag if isinstance(tag, str) else list(tag)}
 
     @property
     def attached_files_table(self) -> str:
@@ -121,22 +137,24 @@ class Entity:
 
     def params_to_args(self, names: Iterable[str] | None = None) -> None:
         """Pass parameters as arguments as well: those named, or those chosen at creation."""
-        self.params_as_args = list(names) if names is not None else self.params_as_args
+        if names is not None:
+            self.params_as_args = names
 
-    def _common(self, run: RunSettings) -> dict[str, Any]:
-        """Return the part of the config that does not depend on parameters."""
+    def _entry(self) -> dict[str, Any]:
+        """Return the entry of the config: what the entity has, and what its settings have."""
+        run, batch = self._run, self.batch_settings
         settings = run.as_config()
-        if "/" in settings["exe"] and not run.container:
-            settings["exe"] = self.place.shown(settings["exe"])
-        given = {
-            "params_as_args": self.params_as_args,
-            "run_settings": settings,
-            "files": {key: value for key, value in self.files.items() if value},
-            "resources": {**run.needs, **(self.keys.get("resources") or {})},
-            "batch_settings": self.batch_settings and self.batch_settings.as_config(),
-        }
-        others = {key: value for key, value in self.keys.items() if key != "resources"}
-        return {k: copy.deepcopy(v) for k, v in {**given, **others}.items() if v or v == 0}
+        if "exe" not in run.written and "/" in run.exe and not run.container:
+            settings["exe"] = self.place.shown(run.exe)
+        given = {"run_settings": settings, "batch_settings": batch and batch.as_config()}
+        resources = {**run.needs, **self.data.get("resources", {})}
+        entry = self.pruned({**self.data, **given, "resources": resources})
+        return entry if batch is None else {**entry, "batch_settings": given["batch_settings"]}
+
+    @property
+    def _run(self) -> RunSettings:
+        assert self.run_settings is not None
+        return self.run_settings
 
 
 class Model(Entity):
@@ -161,6 +179,11 @@ class Model(Entity):
         If a parameter is neither text nor a number.
     """
 
+    section = schema.Model
+    home = ("models", "models")
+    params: Key[dict[str, Any]] = Key(lambda model, params: parameter_values(params))
+    ensemble: str | None = None  # name of the one it is a member of
+
     def __init__(
         self,
         name: str,
@@ -171,10 +194,9 @@ class Model(Entity):
         params_as_args: Iterable[str] | None = None,
         **keys: Any,
     ) -> None:
-        check_keys(keys, configs.Model)
-        super().__init__(name, place, run_settings, batch_settings, params_as_args, keys)
-        self.params: dict[str, Scalar] = _values(params or {})
-        self.ensemble: str | None = None  # name of the one it is a member of
+        super().__init__(name, place, run_settings, batch_settings, keys)
+        self.params_as_args = params_as_args or []
+        self.params = params or {}
 
     @property
     def path(self) -> str:
@@ -185,13 +207,7 @@ class Model(Entity):
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config's ``models``."""
-        assert self.run_settings is not None
-        return {**({"params": self.params} if self.params else {}), **self._common(self._run)}
-
-    @property
-    def _run(self) -> RunSettings:
-        assert self.run_settings is not None
-        return self.run_settings
+        return self._entry()
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, params={self.params})"
@@ -223,6 +239,13 @@ class Ensemble(Entity):
         If the parameters cannot be used, or the arguments do not say what to run.
     """
 
+    section = schema.Ensemble
+    home = ("ensembles", "ensembles")
+    perm_strategy: Key[str] = Key()
+    n_models: Key[int | None] = Key()
+    replicas: Key[int] = Key()
+    _models: list["Model"] | None = None
+
     def __init__(
         self,
         name: str,
@@ -236,16 +259,12 @@ class Ensemble(Entity):
         params_as_args: Iterable[str] | None = None,
         **keys: Any,
     ) -> None:
-        check_keys(keys, configs.Ensemble)
-        super().__init__(name, place, run_settings, batch_settings, params_as_args, keys)
-        self.keys.setdefault("naming", "index")
         _check_combination(params, run_settings, batch_settings, replicas)
-        self.params = spaces(params or {})
-        self.replicas = _checked_replicas(replicas)
-        self.perm_strategy = "all_perm"
-        self.n_models: int | None = None
+        keys = {"naming": "index", "replicas": replicas, **keys}
+        super().__init__(name, place, run_settings, batch_settings, keys)
+        self.params = params or {}
+        self.params_as_args = params_as_args or []
         self._choose(perm_strategy, n_models)
-        self._models: list[Model] | None = None
         self.members()  # what is wrong with the parameters is told now
 
     # ---- from arguments to the config ----
@@ -276,17 +295,8 @@ class Ensemble(Entity):
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config's ``ensembles``."""
-        if self.run_settings is None or self._is_changed():
-            return self._as_table()
-        return self._as_described(self.run_settings)
-
-    def _as_described(self, run: RunSettings) -> dict[str, Any]:
-        config: dict[str, Any] = {"params": self.params} if self.params else {}
-        if self.perm_strategy != "all_perm":
-            config["perm_strategy"] = self.perm_strategy
-        config |= {"n_models": self.n_models} if self.n_models else {}
-        config |= {"replicas": self.replicas} if self.replicas > 1 else {}
-        return {**config, **self._common(run)}
+        is_table = self.run_settings is None or self._is_changed()
+        return self._as_table() if is_table else self._entry()
 
     def members(self) -> Sequence[Member]:
         """Return the members as the config describes them; of an empty ensemble, none."""
@@ -309,11 +319,8 @@ class Ensemble(Entity):
         return [self._as_model(member) for member in self.members()]
 
     def _as_model(self, member: Member) -> Model:
-        assert self.run_settings is not None
-        settings = copy.deepcopy(self.run_settings)
-        model = Model(member.name, self.place, settings, member.params)
-        model.params_as_args = list(self.params_as_args)
-        model.files = copy.deepcopy(self.files)
+        keys = {key: self.data[key] for key in MEMBER_KEYS if key in self.data}
+        model = Model(member.name, self.place, copy.deepcopy(self._run), member.params, **keys)
         model.ensemble = self.name
         return model
 
@@ -344,7 +351,7 @@ class Ensemble(Entity):
         """Attach files that each member's directory gets; see `Entity.attach_generator_files`."""
         super().attach_generator_files(to_copy, to_symlink, to_configure)
         for model in self._models or []:
-            model.files = copy.deepcopy(self.files)
+            model.files = self.files
 
     def set_tag(self, tag: str | tuple[str, str]) -> None:
         """Set the text around the tags of configured files, for every member."""
@@ -368,10 +375,14 @@ class Ensemble(Entity):
         models = self.models
         if not models:
             raise ValueError(f"{self.name} is empty. Nothing to launch.")
-        columns, common = merged(self.name, models)
-        entry = self._common(models[0]._run) | common
-        entry |= {"params": table(list(columns), list(zip(*columns.values(), strict=True)))}
-        return {**entry, "perm_strategy": "step", "naming": next(iter(columns))}
+        columns, common = merged(self.name, {model.name: model.as_config() for model in models})
+        own = {key: value for key, value in self.data.items() if key not in SAMPLING_KEYS}
+        rows = table(list(columns), list(zip(*columns.values(), strict=True)))
+        named = {"params": rows, "perm_strategy": "step", "naming": next(iter(columns))}
+        resources = {**common.get("resources", {}), **own.get("resources", {})}
+        entry = self.pruned({**own, **common, **named, "resources": resources})
+        batch = self.batch_settings
+        return entry if batch is None else {**entry, "batch_settings": batch.as_config()}
 
     def __len__(self) -> int:
         return len(self.members() if self._models is None else self._models)
@@ -391,123 +402,7 @@ class Ensemble(Entity):
         return members_table(self.name, self.members())
 
 
-# ---- models that differ, in one table ----
-
-
-def merged(ensemble: str, models: list[Model]) -> tuple[dict[str, list[Scalar]], dict[str, Any]]:
-    """Put models that run one program into one table: what differs becomes a parameter.
-
-    Returns
-    -------
-    columns, common
-        Values by name, the first column being the models' names; and the entries of the config
-        that all of them share.
-    """
-    entries = [model.as_config() for model in models]
-    runs = [entry.pop("run_settings") for entry in entries]
-    params = [entry.pop("params", {}) for entry in entries]
-    columns: dict[str, list[Scalar]] = {}
-    label = next(name for name in LABELS if name not in params[0])
-    columns[label] = [model.name for model in models]
-    _same(ensemble, models, [list(row) for row in params], "parameters")
-    columns |= {name: [row[name] for row in params] for name in params[0]}
-    arguments = [run.pop("exe_args", []) for run in runs]
-    _same(ensemble, models, [len(words) for words in arguments], "number of arguments")
-    words = _columns_of([dict(enumerate(row)) for row in arguments], "arg_", columns)
-    variables = [run.pop("env_vars", {}) for run in runs]
-    _same(ensemble, models, [sorted(row) for row in variables], "environment variables")
-    env_vars = _columns_of(variables, "env_", columns)
-    for entry in entries:
-        entry.pop("batch_settings", None)  # the ensemble's count
-    _same(ensemble, models, runs, "program or launcher")
-    _same(ensemble, models, entries, "files or resources")
-    run = {**runs[0], "exe_args": list(words.values()), "env_vars": env_vars}
-    return columns, {**entries[0], "run_settings": {k: v for k, v in run.items() if v}}
-
-
-def _columns_of(
-    rows: list[dict[Any, Any]], prefix: str, columns: dict[str, list[Scalar]]
-) -> dict[Any, Any]:
-    """Return the texts that all rows share; one that differs becomes a column, and its tag."""
-    shared: dict[Any, Any] = {}
-    for key in rows[0]:
-        values = [row[key] for row in rows]
-        is_same = all(value == values[0] for value in values)
-        shared[key] = values[0] if is_same else f"{{{{ {prefix}{key} }}}}"
-        columns |= {} if is_same else {f"{prefix}{key}": values}
-    return shared
-
-
-def _same(ensemble: str, models: list[Model], found: list[Any], what: str) -> None:
-    for model, value in zip(models, found, strict=True):
-        if value != found[0]:
-            raise ValueError(
-                f"{ensemble}: {model.name} differs from {models[0].name} in its {what}; models of "
-                f"one ensemble run one program. Make it a model of its own, or another ensemble"
-            )
-
-
-def table(names: list[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """Return ``params`` that give each member its row, under the strategy ``step``."""
-    if len(names) == 1:
-        return {names[0]: [row[0] for row in rows]}
-    return {", ".join(names): [list(row) for row in rows]}
-
-
-# ---- values ----
-
-
-def spaces(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as a config has them: plain numbers and lists.
-
-    Raises
-    ------
-    TypeError
-        If it is no mapping, or a value is neither text, a number, nor a series of them.
-    """
-    if not isinstance(params, Mapping):
-        raise TypeError(f"params is a dict of names and values, not {params!r}")
-    return {_name(name): _space(name, value) for name, value in params.items()}
-
-
-def _name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a parameter is text, not {name!r}")
-    return name
-
-
-def _space(name: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _space(name, items) for key, items in value.items()}
-    value = value.tolist() if hasattr(value, "tolist") else value  # NumPy, pandas
-    if isinstance(value, list | tuple | range):
-        return [_space(name, item) for item in value]
-    return _scalar(name, value)
-
-
-def _values(params: Mapping[str, Any]) -> dict[str, Scalar]:
-    found = spaces(params)
-    for name, value in found.items():
-        if isinstance(value, list | dict):
-            raise TypeError(f"{name}: a model's parameter is text or a number, not {value!r}")
-    return found
-
-
-def _scalar(name: str, value: Any) -> Scalar:
-    if isinstance(value, str | int | float):
-        return value
-    raise TypeError(f"{name}: expected text, a number, or a list of these, not {value!r}")
-
-
 # ---- checks ----
-
-
-def check_keys(keys: Mapping[str, Any], section: type[configs.Model]) -> None:
-    """Refuse arguments that are no key of the config."""
-    for key in keys:
-        if key not in section.model_fields:
-            hint = did_you_mean(key, section.model_fields)
-            raise TypeError(f"there is no argument {key!r}{hint}")
 
 
 def _check_combination(
@@ -521,42 +416,29 @@ def _check_combination(
         raise ValueError("an ensemble needs params or replicas, or batch_settings to add models to")
 
 
-def _checked_replicas(replicas: int | None) -> int:
-    if replicas is None:
-        return 1
-    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
-        raise ValueError(f"replicas: expected a number from 1, not {replicas!r}")
-    return replicas
-
-
-def _paths(key: str, given: FilesArgument) -> list[Path]:
-    listed = [given] if isinstance(given, str | Path) else given or []
-    if not isinstance(listed, list | tuple):
-        raise TypeError(f"{key}: expected a path or a list of paths, not {given!r}")
-    for path in listed:
-        if not isinstance(path, str | Path):
-            raise TypeError(f"{key}: expected a path, not {path!r}")
-        if not Path(path).exists():
-            raise FileNotFoundError(f"{key}: no such file: {path} (looked in {Path.cwd()})")
-    return [Path(os.path.abspath(path)) for path in listed]
-
-
 # ---- from a config ----
 
 
-def entities(config: Config, place: Place) -> dict[str, Model | Ensemble]:
-    """Return the models and ensembles of a config as objects."""
-    return {name: _restored(name, entity, place) for name, entity in config.entities.items()}
+def entities(config: Mapping[str, Any], place: Place, launcher: str) -> dict[str, Model | Ensemble]:
+    """Return the models and ensembles of a config as objects, for the words of a launcher."""
+    kinds: dict[str, type[Model | Ensemble]] = {"models": Model, "ensembles": Ensemble}
+    return {
+        name: _loaded(kind, name, entry, place, launcher)
+        for key, kind in kinds.items()
+        for name, entry in config.get(key, {}).items()
+    }
 
 
-def _restored(name: str, entity: configs.Model, place: Place) -> Model | Ensemble:
-    keys = entity.model_dump(exclude_unset=True, exclude=set(OWN_KEYS), mode="json")
-    keys |= {"files": entity.files.model_dump(exclude_unset=True, mode="json")}
-    run, batch = from_config(entity)
-    shared: dict[str, Any] = {"run_settings": run, "batch_settings": batch}
-    shared |= {"params": entity.params, "params_as_args": entity.params_as_args}
-    if not isinstance(entity, configs.Ensemble):
-        return Model(name, place, **shared, **keys)
-    keys.setdefault("naming", "hash")
-    replicas = keys.pop("replicas", 1)
-    return Ensemble(name, place, **shared, replicas=replicas, **keys)
+def _loaded(
+    kind: type[Model | Ensemble], name: str, entry: Mapping[str, Any], place: Place, launcher: str
+) -> Model | Ensemble:
+    batch = entry.get("batch_settings")
+    others = {"run_settings", "resources"} | ({"batch_settings"} if batch is not None else set())
+    return kind.of(
+        {key: value for key, value in entry.items() if key not in others},
+        written=set(entry),
+        name=name,
+        place=place,
+        run_settings=loaded_settings(entry["run_settings"], entry.get("resources", {})),
+        batch_settings=None if batch is None else BatchSettings.of(batch, launcher=launcher),
+    )

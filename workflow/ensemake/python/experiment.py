@@ -20,7 +20,6 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import workload_manager
 from ensemake.check import check_config, check_shape, rule_name
-from ensemake.config.schema import Config
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.config.yamltext import config_text
 from ensemake.errors import RunFailedError, RunningError, UnsupportedError
@@ -28,7 +27,8 @@ from ensemake.member.generate import generate
 from ensemake.member.plan import Work, expand_work
 from ensemake.paths import share, snakefile
 from ensemake.python.entities import Ensemble, Model, Place, entities
-from ensemake.python.settings import BatchSettings, RunSettings, Singularity, run_settings
+from ensemake.python.launcher_settings import run_settings
+from ensemake.python.settings import BatchSettings, RunSettings, Singularity
 from ensemake.python.statuses import TERMINAL, Status, status_of
 from ensemake.results import runs
 from ensemake.results.collect import results_table
@@ -47,6 +47,7 @@ Written by ensemake's Python interface. To continue without Python, from {base}:
 snakemake --snakefile "$(ensemake-path snakefile)" --profile local --configfile {file}"""
 
 Item = Model | Ensemble
+KINDS: dict[str, type[Item]] = {"models": Model, "ensembles": Ensemble}
 
 
 class Experiment:
@@ -78,6 +79,9 @@ class Experiment:
         self.name = name
         self.launcher = _launcher(launcher)
         self.place = Place(Path.cwd(), _folder(name, exp_path))
+        folder = self.place.folder
+        self.head = {"experiment": folder.name, "results": self.place.shown(folder.parent)}
+        self.written: set[str] = set()
         self.entities: dict[str, Item] = {}
         self._children: list[subprocess.Popen[bytes]] = []  # kept so that they are reaped
 
@@ -187,16 +191,13 @@ class Experiment:
 
     def as_config(self) -> dict[str, Any]:
         """Return the config that this experiment is; members of ensembles stand in those."""
-        folder = self.place.folder
         own = [item for item in self.entities.values() if not _ensemble_of(item)]
-        kinds = {
-            "models": {item.name: item.as_config() for item in own if isinstance(item, Model)},
-            "ensembles": {
-                item.name: item.as_config() for item in own if isinstance(item, Ensemble)
-            },
+        found = {
+            kind: {item.name: item.as_config() for item in own if isinstance(item, of_kind)}
+            for kind, of_kind in KINDS.items()
         }
-        head = {"experiment": folder.name, "results": self.place.shown(folder.parent)}
-        return {**head, **{kind: found for kind, found in kinds.items() if found}}
+        kept = {kind: part for kind, part in found.items() if part or kind in self.written}
+        return {**self.head, **kept}
 
     def save(self) -> Path:
         """Write the config into the experiment's folder and return its path.
@@ -250,12 +251,13 @@ class Experiment:
         file = file / CONFIG if file.is_dir() else file
         if not file.exists():
             raise FileNotFoundError(f"no experiment was saved as {file}")
-        config = check_shape(load_yaml(file))
+        document = load_yaml(file)
+        check_shape(document)
         experiment = cls.__new__(cls)
-        experiment._restore(config, file.parent)
+        experiment._restore(document.data, file.parent)
         return experiment
 
-    def _restore(self, config: Config, folder: Path) -> None:
+    def _restore(self, config: dict[str, Any], folder: Path) -> None:
         try:
             known = json.loads((folder / ".ensemake" / "session.json").read_text("utf-8"))
         except OSError:  # a config that no script wrote
@@ -263,11 +265,13 @@ class Experiment:
         base = Path(known.get("base", Path.cwd()))
         if not base.is_dir():  # the project was moved
             base = Path.cwd()
-        root = base / config.results / config.experiment
-        self.name = known.get("name", config.experiment)
+        root = base / config.get("results", "results") / config["experiment"]
+        self.name = known.get("name", config["experiment"])
         self.launcher = known.get("launcher", "local")
         self.place = Place(base, Path(os.path.abspath(root)))
-        self.entities = dict(entities(config, self.place))
+        self.head = {key: config[key] for key in config if key not in KINDS}
+        self.written = set(config)
+        self.entities = dict(entities(config, self.place, self.launcher))
         self._children = []
 
     def _document(self) -> Document:

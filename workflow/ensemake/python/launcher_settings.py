@@ -1,0 +1,105 @@
+"""Run settings by launcher, as SmartSim names them."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ensemake.member.launcher_options import LAUNCHERS, Launcher
+from ensemake.python.settings import RunSettings
+
+FOUND_ON = {
+    "local": (),
+    "slurm": ("srun", "mpirun", "mpiexec"),
+    "pbs": ("aprun", "mpirun", "mpiexec"),
+}
+
+
+class SrunSettings(RunSettings):
+    """How one member is run with srun."""
+
+    default_command = "srun"
+
+    def set_het_group(self, het_group: Iterable[int]) -> None:
+        """Run in these components of a heterogeneous job."""
+        self._put("het_group", ",".join(str(int(group)) for group in het_group))
+
+
+class MpirunSettings(RunSettings):
+    """How one member is run with mpirun."""
+
+    default_command = "mpirun"
+
+
+class MpiexecSettings(RunSettings):
+    """How one member is run with mpiexec."""
+
+    default_command = "mpiexec"
+
+
+class OrterunSettings(RunSettings):
+    """How one member is run with orterun."""
+
+    default_command = "orterun"
+
+
+class PalsMpiexecSettings(RunSettings):
+    """How one member is run with the mpiexec of HPE Cray's PALS."""
+
+    default_command = "mpiexec"
+
+    @property
+    def launcher(self) -> Launcher:
+        """The vocabulary of PALS, which differs from that of Open MPI's mpiexec."""
+        return LAUNCHERS["palsmpiexec"]
+
+
+class AprunSettings(RunSettings):
+    """How one member is run with aprun."""
+
+    default_command = "aprun"
+
+
+class JsrunSettings(RunSettings):
+    """How one member is run with jsrun."""
+
+    default_command = "jsrun"
+
+
+CLASSES: dict[str, type[RunSettings]] = {
+    kind.default_command: kind
+    for kind in (
+        SrunSettings, MpirunSettings, MpiexecSettings, OrterunSettings, AprunSettings, JsrunSettings
+    )
+}  # fmt: skip
+
+
+def run_settings(launcher: str, run_command: str | None, **arguments: Any) -> RunSettings:
+    """Return the settings for a launcher: with ``auto``, what one uses there."""
+    if run_command != "auto":
+        name = Path(run_command or "none").name
+        kind = CLASSES.get(name, RunSettings)
+        return kind(run_command=run_command or "none", **arguments)
+    if launcher == "slurm":
+        return SrunSettings(**arguments)
+    found = next((name for name in FOUND_ON[launcher] if shutil.which(name)), None)
+    settings = CLASSES.get(found or "", RunSettings)(**arguments)
+    # without options for it, which launcher is left to the place where the member runs
+    settings.run_command = found if found and settings.run_args else "auto"
+    return settings
+
+
+def loaded_settings(data: Mapping[str, Any], resources: Mapping[str, Any]) -> RunSettings:
+    """Return the settings that a config has, with the resources that it gives the member."""
+    kind = CLASSES.get(Path(data.get("run_command", "auto")).name, RunSettings)
+    command = {key: data[key] for key in ("run_command",) if key in data}
+    parts = [
+        loaded_settings({**part, **command}, {k: part[k] for k in ("tasks",) if k in part})
+        for part in data.get("mpmd", [])
+    ]
+    sizes = dict(resources)
+    if isinstance(sizes.get("tasks"), int):  # they count all programs
+        sizes["tasks"] -= sum(part.tasks for part in parts)
+    own = {key: value for key, value in data.items() if key != "mpmd"}
+    kept = set(data.get("run_args", {}))
+    return kind.of(own, written=set(data), mpmd=parts, resources=sizes, kept=kept)

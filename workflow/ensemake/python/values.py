@@ -1,0 +1,122 @@
+"""What a script gives, as the config has it: plain text, numbers, lists and mappings."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ensemake.config.schema import Scalar
+
+FilesArgument = str | Path | Sequence[str | Path] | None
+
+
+# ---- settings ----
+
+
+def program_path(exe: str) -> str:
+    """Return a program's name, or its whole path, after looking whether it can be run."""
+    if not isinstance(exe, str):
+        raise TypeError(f"exe is the name or the path of a program, not {exe!r}")
+    if "/" not in exe and shutil.which(exe):
+        return exe
+    path = Path(exe).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no program {exe!r} on PATH or in {Path.cwd()}")
+    if not os.access(path, os.X_OK):
+        raise TypeError(f"{exe!r} is not executable: chmod +x {exe}, or name its interpreter")
+    return os.path.abspath(path)
+
+
+def argument_words(args: Any) -> list[Any]:
+    """Split text at blanks, and write numbers as text."""
+    if args is None or isinstance(args, str):
+        return (args or "").split()
+    return [_text(word) for word in args] if isinstance(args, list | tuple) else args
+
+
+def env_texts(env_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """Write numbers and bools as text."""
+    return {name: str(v) if isinstance(v, bool) else _text(v) for name, v in env_vars.items()}
+
+
+def _text(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def joined(items: str | list[str], separator: str = ",") -> str:
+    """Return texts as one."""
+    listed = [items] if isinstance(items, str) else items
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        raise TypeError(f"expected text or a list of texts, not {items!r}")
+    return separator.join(item.strip() for item in listed)
+
+
+def bind_list(folders: str | list[str] | Mapping[str, str]) -> list[str]:
+    """Return folders that a container sees, as the config lists them."""
+    if isinstance(folders, Mapping):
+        return [f"{source}:{target}" if target else source for source, target in folders.items()]
+    return [part for part in folders.split(",") if part] if isinstance(folders, str) else folders
+
+
+# ---- parameters ----
+
+
+def spaces(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as a config has them: plain numbers and lists.
+
+    Raises
+    ------
+    TypeError
+        If it is no mapping, or a value is neither text, a number, nor a series of them.
+    """
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params is a dict of names and values, not {params!r}")
+    return {_name(name): _space(name, value) for name, value in params.items()}
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a parameter is text, not {name!r}")
+    return name
+
+
+def _space(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _space(name, items) for key, items in value.items()}
+    value = value.tolist() if hasattr(value, "tolist") else value  # NumPy, pandas
+    if isinstance(value, list | tuple | range):
+        return [_space(name, item) for item in value]
+    return _scalar(name, value)
+
+
+def parameter_values(params: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return parameters of which each has one value."""
+    found = spaces(params)
+    for name, value in found.items():
+        if isinstance(value, list | dict):
+            raise TypeError(f"{name}: a model's parameter is text or a number, not {value!r}")
+    return found
+
+
+def _scalar(name: str, value: Any) -> Scalar:
+    if isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"{name}: expected text, a number, or a list of these, not {value!r}")
+
+
+# ---- files ----
+
+
+def existing_paths(key: str, given: FilesArgument) -> list[Path]:
+    """Return the whole paths of files, all of which must be there."""
+    listed = [given] if isinstance(given, str | Path) else given or []
+    if not isinstance(listed, list | tuple):
+        raise TypeError(f"{key}: expected a path or a list of paths, not {given!r}")
+    for path in listed:
+        if not isinstance(path, str | Path):
+            raise TypeError(f"{key}: expected a path, not {path!r}")
+        if not Path(path).exists():
+            raise FileNotFoundError(f"{key}: no such file: {path} (looked in {Path.cwd()})")
+    return [Path(os.path.abspath(path)) for path in listed]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         RunningError,
         UnsupportedError,
     )
+    from ensemake.python.batch_settings import BatchSettings
     from ensemake.python.entities import Ensemble, Model
     from ensemake.python.experiment import Experiment
     from ensemake.python.launcher_settings import (
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         SrunSettings,
     )
     from ensemake.python.settings import (
-        BatchSettings,
         RunSettings,
         Singularity,
     )
@@ -33,6 +33,7 @@ __version__ = "0.1.0"
 
 # Every cluster job imports this package: what scripts need is imported when they ask for it.
 _HOMES = {
+    "python.batch_settings": ("BatchSettings",),
     "python.entities": ("Ensemble", "Model"),
     "errors": (
         "EnsemakeError",
@@ -52,7 +53,6 @@ _HOMES = {
         "SrunSettings",
     ),
     "python.settings": (
-        "BatchSettings",
         "RunSettings",
         "Singularity",
     ),

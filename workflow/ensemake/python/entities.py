@@ -1,11 +1,7 @@
 """Models and ensembles as a script holds them: each knows how the config writes it."""
 
 import copy
-import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate  # type: ignore[import-untyped]
@@ -14,44 +10,25 @@ from ensemake.check import check_shape
 from ensemake.config import schema
 from ensemake.config.faults import did_you_mean
 from ensemake.config.yamlfile import Document
-from ensemake.errors import EntityExistsError, UnsupportedError
+from ensemake.errors import EntityExistsError
 from ensemake.member.layout import located
+from ensemake.python.batch_settings import BatchSettings
 from ensemake.python.face import Face, Key
-from ensemake.python.launcher_settings import loaded_settings
-from ensemake.python.settings import BatchSettings, RunSettings
+from ensemake.python.settings import RunSettings
 from ensemake.python.table import merged, table
-from ensemake.python.values import FilesArgument, existing_paths, parameter_values, spaces
-from ensemake.sweep import strategies
+from ensemake.python.values import (
+    FilesArgument,
+    Place,
+    existing_paths,
+    parameter_values,
+    sampling,
+    spaces,
+)
 from ensemake.sweep.members import Member, expand
-from ensemake.sweep.spaces import axis
 
 FILE_KEYS = ("to_copy", "to_symlink", "to_configure")
 MEMBER_KEYS = ("params_as_args", "files", "resources")  # what a member as a model has of these
-SAMPLING_KEYS = ("perm_strategy", "n_models", "replicas")  # what a table says by its rows
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an experiment lies.
-
-    Attributes
-    ----------
-    base
-        The working directory, from which the config's relative paths start.
-    folder
-        The experiment's folder: an entity's path is ``folder / name``.
-    """
-
-    base: Path
-    folder: Path
-
-    def shown(self, path: str | Path) -> str:
-        """Write a path as the config has it: relative to the working directory if below it."""
-        absolute = Path(os.path.abspath(self.base / path))
-        return str(absolute.relative_to(self.base) if self._holds(absolute) else absolute)
-
-    def _holds(self, path: Path) -> bool:
-        return path.is_relative_to(self.base)
+SWEEP_KEYS = ("params", "perm_strategy", "n_models", "replicas")  # a table says it by its rows
 
 
 class Entity(Face):
@@ -72,18 +49,16 @@ class Entity(Face):
         keys: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        for key in keys:
-            if key not in self.section.model_fields:
-                raise TypeError(
-                    f"there is no argument {key!r}{did_you_mean(key, self.section.model_fields)}"
-                )
+        known = self.section.model_fields
+        for key in keys.keys() - known.keys():
+            raise TypeError(f"there is no argument {key!r}{did_you_mean(key, known)}")
         self.name = name
         self.place = place
         self.run_settings = run_settings
         self.batch_settings = batch_settings
         for key, value in keys.items():
             if value is not None:
-                self.assign(key, value)
+                self.accept(key, value)
 
     @property
     def path(self) -> str:
@@ -114,12 +89,11 @@ class Entity(Face):
         """
         given = dict(zip(FILE_KEYS, (to_copy, to_symlink, to_configure), strict=True))
         found = {key: existing_paths(key, paths) for key, paths in given.items()}
-        for key, paths in found.items():
-            self.files.pop(key, None)
-            if paths:
-                self.files[key] = [self.place.shown(path) for path in paths]
+        others = {key: value for key, value in self.files.items() if key not in FILE_KEYS}
         if to_configure:  # as SmartSim: the text between unknown tags is their default
-            self.files.setdefault("unknown_tags", "default")
+            others.setdefault("unknown_tags", "default")
+        shown = {key: [*map(self.place.shown, paths)] for key, paths in found.items() if paths}
+        self.files = {**shown, **others}
 
     def set_tag(self, tag: str | tuple[str, str]) -> None:
         """Set the text around the tags of configured files; a pair for open and close."""
@@ -142,14 +116,18 @@ class Entity(Face):
 
     def _entry(self) -> dict[str, Any]:
         """Return the entry of the config: what the entity has, and what its settings have."""
-        run, batch = self._run, self.batch_settings
+        run = self._run
         settings = run.as_config()
         if "exe" not in run.written and "/" in run.exe and not run.container:
             settings["exe"] = self.place.shown(run.exe)
-        given = {"run_settings": settings, "batch_settings": batch and batch.as_config()}
         resources = {**run.needs, **self.data.get("resources", {})}
-        entry = self.pruned({**self.data, **given, "resources": resources})
-        return entry if batch is None else {**entry, "batch_settings": given["batch_settings"]}
+        return self._whole({**self.data, "run_settings": settings, "resources": resources})
+
+    def _whole(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Prune an entry and add the batch, which says something also if it is empty."""
+        batch = self.batch_settings
+        own = {} if batch is None else {"batch_settings": batch.as_config()}
+        return {**self.pruned(entry), **own}
 
     @property
     def _run(self) -> RunSettings:
@@ -194,9 +172,8 @@ class Model(Entity):
         params_as_args: Iterable[str] | None = None,
         **keys: Any,
     ) -> None:
+        keys |= {"params": params, "params_as_args": params_as_args}
         super().__init__(name, place, run_settings, batch_settings, keys)
-        self.params_as_args = params_as_args or []
-        self.params = params or {}
 
     @property
     def path(self) -> str:
@@ -260,38 +237,10 @@ class Ensemble(Entity):
         **keys: Any,
     ) -> None:
         _check_combination(params, run_settings, batch_settings, replicas)
-        keys = {"naming": "index", "replicas": replicas, **keys}
-        super().__init__(name, place, run_settings, batch_settings, keys)
-        self.params = params or {}
-        self.params_as_args = params_as_args or []
-        self._choose(perm_strategy, n_models)
+        keys |= {"params_as_args": params_as_args, "replicas": replicas}
+        keys |= sampling(spaces(params or {}), perm_strategy, n_models, place.base)
+        super().__init__(name, place, run_settings, batch_settings, {"naming": "index", **keys})
         self.members()  # what is wrong with the parameters is told now
-
-    # ---- from arguments to the config ----
-
-    def _choose(self, strategy: str | Callable[..., Any], n_models: int | None) -> None:
-        """Set the strategy; what a function returns is kept as a table."""
-        if isinstance(strategy, str):
-            self.perm_strategy, self.n_models = self._sampled(strategy, n_models)
-            return
-        if not callable(strategy):
-            raise UnsupportedError(f"perm_strategy is a name or a function, not {strategy!r}")
-        found = [axis(key, spec, self.place.base) for key, spec in self.params.items()]
-        name = getattr(strategy, "__name__", "perm_strategy")
-        rows = strategies.call_strategy(strategy, found, name, n_models)
-        self.params = table(list(rows[0]), [list(row.values()) for row in rows])
-        self.perm_strategy = "step"
-
-    def _sampled(self, strategy: str, n_models: int | None) -> tuple[str, int | None]:
-        """Take what there is if no number, or more than that, is asked of ``random``."""
-        if strategy != "random":
-            return strategy, n_models
-        if not n_models:
-            return "all_perm", None
-        lists = [space for space in self.params.values() if isinstance(space, list)]
-        only_lists = not any(isinstance(space, dict) for space in self.params.values())
-        size = math.prod(len(values) for values in lists)
-        return strategy, min(n_models, size) if only_lists else n_models
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config's ``ensembles``."""
@@ -312,11 +261,8 @@ class Ensemble(Entity):
     def models(self) -> list[Model]:
         """The members as models; a change to one of them changes that member alone."""
         if self._models is None:
-            self._models = [] if self.run_settings is None else self._expanded()
+            self._models = [self._as_model(member) for member in self.members()]
         return list(self._models)
-
-    def _expanded(self) -> list[Model]:
-        return [self._as_model(member) for member in self.members()]
 
     def _as_model(self, member: Member) -> Model:
         keys = {key: self.data[key] for key in MEMBER_KEYS if key in self.data}
@@ -342,22 +288,14 @@ class Ensemble(Entity):
         model.ensemble = self.name
         self._models.append(model)
 
-    def attach_generator_files(
-        self,
-        to_copy: FilesArgument = None,
-        to_symlink: FilesArgument = None,
-        to_configure: FilesArgument = None,
-    ) -> None:
-        """Attach files that each member's directory gets; see `Entity.attach_generator_files`."""
-        super().attach_generator_files(to_copy, to_symlink, to_configure)
-        for model in self._models or []:
-            model.files = self.files
-
-    def set_tag(self, tag: str | tuple[str, str]) -> None:
-        """Set the text around the tags of configured files, for every member."""
-        super().set_tag(tag)
-        for model in self._models or []:
-            model.set_tag(tag)
+    def assign(self, key: str, value: Any) -> None:
+        """Set a key of the config, for all members; another sweep has other members."""
+        super().assign(key, value)
+        if key in MEMBER_KEYS:
+            for model in self._models or []:
+                model.assign(key, value)
+        elif key in SWEEP_KEYS and self.run_settings is not None:
+            self._models = None
 
     def _is_changed(self) -> bool:
         """Whether a member was added, or is not what the ensemble describes."""
@@ -365,7 +303,7 @@ class Ensemble(Entity):
             return False
         models, self._models = self._models, None
         try:
-            described = [model.as_config() for model in self._expanded()]
+            described = [model.as_config() for model in self.models]
         finally:
             self._models = models
         return [model.as_config() for model in models] != described
@@ -376,13 +314,11 @@ class Ensemble(Entity):
         if not models:
             raise ValueError(f"{self.name} is empty. Nothing to launch.")
         columns, common = merged(self.name, {model.name: model.as_config() for model in models})
-        own = {key: value for key, value in self.data.items() if key not in SAMPLING_KEYS}
+        own = {key: value for key, value in self.data.items() if key not in SWEEP_KEYS}
         rows = table(list(columns), list(zip(*columns.values(), strict=True)))
         named = {"params": rows, "perm_strategy": "step", "naming": next(iter(columns))}
         resources = {**common.get("resources", {}), **own.get("resources", {})}
-        entry = self.pruned({**own, **common, **named, "resources": resources})
-        batch = self.batch_settings
-        return entry if batch is None else {**entry, "batch_settings": batch.as_config()}
+        return self._whole({**own, **common, **named, "resources": resources})
 
     def __len__(self) -> int:
         return len(self.members() if self._models is None else self._models)
@@ -414,31 +350,3 @@ def _check_combination(
         raise ValueError("an ensemble with run_settings needs params or replicas")
     if run is None and batch is None:
         raise ValueError("an ensemble needs params or replicas, or batch_settings to add models to")
-
-
-# ---- from a config ----
-
-
-def entities(config: Mapping[str, Any], place: Place, launcher: str) -> dict[str, Model | Ensemble]:
-    """Return the models and ensembles of a config as objects, for the words of a launcher."""
-    kinds: dict[str, type[Model | Ensemble]] = {"models": Model, "ensembles": Ensemble}
-    return {
-        name: _loaded(kind, name, entry, place, launcher)
-        for key, kind in kinds.items()
-        for name, entry in config.get(key, {}).items()
-    }
-
-
-def _loaded(
-    kind: type[Model | Ensemble], name: str, entry: Mapping[str, Any], place: Place, launcher: str
-) -> Model | Ensemble:
-    batch = entry.get("batch_settings")
-    others = {"run_settings", "resources"} | ({"batch_settings"} if batch is not None else set())
-    return kind.of(
-        {key: value for key, value in entry.items() if key not in others},
-        written=set(entry),
-        name=name,
-        place=place,
-        run_settings=loaded_settings(entry["run_settings"], entry.get("resources", {})),
-        batch_settings=None if batch is None else BatchSettings.of(batch, launcher=launcher),
-    )

@@ -26,10 +26,13 @@ from ensemake.errors import RunFailedError, RunningError, UnsupportedError
 from ensemake.member.generate import generate
 from ensemake.member.plan import Work, expand_work
 from ensemake.paths import share, snakefile
-from ensemake.python.entities import Ensemble, Model, Place, entities
+from ensemake.python.batch_settings import BatchSettings
+from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import run_settings
-from ensemake.python.settings import BatchSettings, RunSettings, Singularity
+from ensemake.python.loading import loaded
+from ensemake.python.settings import RunSettings, Singularity
 from ensemake.python.statuses import TERMINAL, Status, status_of
+from ensemake.python.values import Place
 from ensemake.results import runs
 from ensemake.results.collect import results_table
 from ensemake.results.outcomes import Outcome, outcomes, status_lines
@@ -271,7 +274,7 @@ class Experiment:
         self.place = Place(base, Path(os.path.abspath(root)))
         self.head = {key: config[key] for key in config if key not in KINDS}
         self.written = set(config)
-        self.entities = dict(entities(config, self.place, self.launcher))
+        self.entities = dict(loaded(config, self.place, self.launcher))
         self._children = []
 
     def _document(self) -> Document:

@@ -1,7 +1,7 @@
 """Run settings by launcher, as SmartSim names them."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +87,3 @@ def run_settings(launcher: str, run_command: str | None, **arguments: Any) -> Ru
     # without options for it, which launcher is left to the place where the member runs
     settings.run_command = found if found and settings.run_args else "auto"
     return settings
-
-
-def loaded_settings(data: Mapping[str, Any], resources: Mapping[str, Any]) -> RunSettings:
-    """Return the settings that a config has, with the resources that it gives the member."""
-    kind = CLASSES.get(Path(data.get("run_command", "auto")).name, RunSettings)
-    command = {key: data[key] for key in ("run_command",) if key in data}
-    parts = [
-        loaded_settings({**part, **command}, {k: part[k] for k in ("tasks",) if k in part})
-        for part in data.get("mpmd", [])
-    ]
-    sizes = dict(resources)
-    if isinstance(sizes.get("tasks"), int):  # they count all programs
-        sizes["tasks"] -= sum(part.tasks for part in parts)
-    own = {key: value for key, value in data.items() if key != "mpmd"}
-    kept = set(data.get("run_args", {}))
-    return kind.of(own, written=set(data), mpmd=parts, resources=sizes, kept=kept)

@@ -1,4 +1,4 @@
-"""Run and batch settings as SmartSim has them: a thin face on the config's sections.
+"""Run settings as SmartSim has them: a thin face on the config's section.
 
 What a script sets is checked as the config is and stands in the config's form at once; nothing is
 kept twice. A launcher's option that says how large a member is (``--ntasks``, ``-n``) becomes a
@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ensemake.cluster.resources import pbs_words
 from ensemake.config import schema
 from ensemake.errors import UnsupportedError
 from ensemake.member.launcher_options import (
@@ -24,12 +23,6 @@ from ensemake.member.launcher_options import (
 from ensemake.member.launchers import option_words
 from ensemake.python.face import Face, Key
 from ensemake.python.values import argument_words, bind_list, env_texts, joined, program_path
-
-BATCH_OPTIONS = {
-    "slurm": {"cpus_per_task": "cpus-per-task", "hostlist": "nodelist"},
-    "pbs": {"cpus_per_task": "ncpus", "hostlist": "host"},
-    "local": {},
-}
 
 
 class Singularity(Face):
@@ -308,107 +301,3 @@ class RunSettings(Face):
     def __str__(self) -> str:
         words = [*self.format_run_args(), self.exe, *map(str, self.exe_args)]
         return " ".join([*([] if self.run_command == "auto" else [self.run_command]), *words])
-
-
-class BatchSettings(Face):
-    """Many members in one cluster job.
-
-    Parameters
-    ----------
-    nodes
-        Nodes of the job.
-    time
-        Its time limit, HH:MM:SS.
-    queue, account
-        Queue or partition, and the account to charge.
-    batch_args
-        Further options of the submit command; ``None`` for a bare flag.
-    size
-        Members per job; all of them if None.
-    preamble
-        Shell lines before the members, such as ``module load foo``.
-    launcher
-        Whose words the setters write: slurm or pbs.
-    """
-
-    section = schema.BatchSettings
-    home = ("models", "models", "batch_settings")
-
-    size: Key[int | None] = Key()
-    nodes: Key[int] = Key()
-    runtime: Key[int | str | None] = Key()
-    queue: Key[str | None] = Key()
-    account: Key[str | None] = Key()
-    batch_args: Key[dict[str, OptionValue]] = Key(
-        lambda batch, options: {k.strip().lstrip("-"): value for k, value in options.items()}
-    )
-    preamble = Key(lambda batch, lines: [lines] if isinstance(lines, str) else lines)
-
-    def __init__(
-        self,
-        nodes: int | None = None,
-        time: str | None = None,
-        queue: str | None = None,
-        account: str | None = None,
-        batch_args: Mapping[str, OptionValue] | None = None,
-        size: int | None = None,
-        preamble: str | list[str] | None = None,
-        launcher: str = "slurm",
-    ) -> None:
-        super().__init__()
-        self.launcher = launcher
-        self.size = size
-        self.queue = queue or None
-        self.account = account or None
-        self.batch_args = batch_args or {}
-        self.preamble = preamble or []
-        self.set_nodes(nodes or 1)
-        self.set_walltime(time or "")
-
-    def set_nodes(self, num_nodes: int) -> None:
-        """Set the number of nodes."""
-        self.nodes = int(num_nodes)
-
-    def set_walltime(self, walltime: str) -> None:
-        """Set the time limit, HH:MM:SS."""
-        self.runtime = minutes(walltime) if walltime else None
-
-    def set_queue(self, queue: str) -> None:
-        """Set the queue or partition."""
-        self.queue = str(queue)
-
-    set_partition = set_queue
-
-    def set_account(self, account: str) -> None:
-        """Set the account to charge."""
-        self.account = str(account)
-
-    def set_cpus_per_task(self, cpus_per_task: int) -> None:
-        """Set the CPUs of each task of the job."""
-        self._put("cpus_per_task", int(cpus_per_task))
-
-    set_ncpus = set_cpus_per_task
-
-    def set_hostlist(self, host_list: str | list[str]) -> None:
-        """Run the job on these hosts only."""
-        separator = "+" if self.launcher == "pbs" else ","
-        self._put("hostlist", joined(host_list, separator))
-
-    def _put(self, what: str, value: OptionValue) -> None:
-        option = BATCH_OPTIONS[self.launcher].get(what)
-        if option:  # a batch on this machine has no queue to tell
-            self.set_resource(option, value)
-
-    def set_resource(self, resource_name: str, value: OptionValue) -> None:
-        """Set a resource of a PBS job: ``-l name=value``."""
-        self.batch_args = {**self.batch_args, resource_name: value}
-
-    def add_preamble(self, lines: str | list[str]) -> None:
-        """Append shell lines that come before the members."""
-        self.preamble = [*self.preamble, *([lines] if isinstance(lines, str) else lines)]
-
-    def format_batch_args(self) -> list[str]:
-        """Return the further options as words of the submit command."""
-        if self.launcher == "pbs":
-            return pbs_words(self.batch_args)
-        return option_words("srun", self.batch_args)  # sbatch writes them as srun does

@@ -1,12 +1,18 @@
 """What a script gives, as the config has it: plain text, numbers, lists and mappings."""
 
+import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ensemake.config.schema import Scalar
+from ensemake.errors import UnsupportedError
+from ensemake.python.table import table
+from ensemake.sweep import strategies
+from ensemake.sweep.spaces import axis
 
 FilesArgument = str | Path | Sequence[str | Path] | None
 
@@ -106,7 +112,52 @@ def _scalar(name: str, value: Any) -> Scalar:
     raise TypeError(f"{name}: expected text, a number, or a list of these, not {value!r}")
 
 
+def sampling(
+    params: dict[str, Any], strategy: str | Callable[..., Any], n_models: int | None, base: Path
+) -> dict[str, Any]:
+    """Return the config's params, perm_strategy and n_models; what a function returns is a table.
+
+    Of ``random`` what there is is taken if no number, or more than that, is asked for.
+    """
+    if callable(strategy):
+        axes = [axis(key, spec, base) for key, spec in params.items()]
+        name = getattr(strategy, "__name__", "perm_strategy")
+        rows = strategies.call_strategy(strategy, axes, name, n_models)
+        params = table(list(rows[0]), [list(row.values()) for row in rows])
+        return {"params": params, "perm_strategy": "step"}
+    if not isinstance(strategy, str):
+        raise UnsupportedError(f"perm_strategy is a name or a function, not {strategy!r}")
+    if strategy == "random" and not n_models:
+        return {"params": params}
+    if strategy == "random" and not any(isinstance(space, dict) for space in params.values()):
+        lists = [values for values in params.values() if isinstance(values, list)]
+        n_models = min(n_models or 0, math.prod(map(len, lists)))
+    return {"params": params, "perm_strategy": strategy, "n_models": n_models}
+
+
 # ---- files ----
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an experiment lies.
+
+    Attributes
+    ----------
+    base
+        The working directory, from which the config's relative paths start.
+    folder
+        The experiment's folder: an entity's path is ``folder / name``.
+    """
+
+    base: Path
+    folder: Path
+
+    def shown(self, path: str | Path) -> str:
+        """Write a path as the config has it: relative to the working directory if below it."""
+        absolute = Path(os.path.abspath(self.base / path))
+        is_below = absolute.is_relative_to(self.base)
+        return str(absolute.relative_to(self.base) if is_below else absolute)
 
 
 def existing_paths(key: str, given: FilesArgument) -> list[Path]:

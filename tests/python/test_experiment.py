@@ -592,6 +592,41 @@ def test_attached_files_reach_members_and_models(folder: Path) -> None:
     assert (folder / "files/sweep/sweep_1/a.txt").read_text() == "x is 2 @\n"
 
 
+def test_what_is_assigned_to_an_entity() -> None:
+    exp, files = Experiment("assigned"), {"tag": "@"}
+    ensemble = sweep(exp, params_as_args=[])
+    ensemble.models[1].run_settings.env_vars = {"A": 1}  # type: ignore[union-attr]
+    ensemble.params_as_args = "x"
+    ensemble.files = files
+    files["tag"] = ";"
+    assert ensemble.models[0].params_as_args == ["x"]
+    assert ensemble.models[0].files == ensemble.files == {"tag": "@"}
+    assert ensemble.models[1].run_settings.env_vars == {"A": "1"}  # type: ignore[union-attr]
+    ensemble.params = {"x": range(5)}
+    assert [model.params["x"] for model in ensemble] == [0, 1, 2, 3, 4]
+    assert ensemble.as_config()["params"] == {"x": [0, 1, 2, 3, 4]}
+    ensemble.replicas = 2
+    assert len(ensemble) == 10
+    with pytest.raises(TypeError, match="replicas: must be 1 or more"):
+        ensemble.replicas = 0
+    with pytest.raises(TypeError, match="run_settings: expected RunSettings, not 'echo'"):
+        ensemble.run_settings = "echo"  # type: ignore[assignment]
+    model = exp.create_model("m", exp.create_run_settings("echo"), outputs=["a"])
+    with pytest.raises(TypeError, match="a model's parameter is text or a number"):
+        model.params = {"x": [1]}
+    with pytest.raises(ValueError, match="expected a list, got 'a'; write outputs"):
+        exp.create_model("m", exp.create_run_settings("echo"), outputs="a")
+
+
+def test_a_changed_member_keeps_what_the_ensemble_needs() -> None:
+    run = Experiment("e").create_run_settings("echo", run_command="mpirun")
+    run.set_tasks(2)
+    ensemble = sweep(Experiment("e"), run_settings=run, resources={"mem_mb": 100})
+    for i, model in enumerate(ensemble):
+        model.run_settings.update_env({"I": i})  # type: ignore[union-attr]
+    assert ensemble.as_config()["resources"] == {"tasks": 2, "mem_mb": 100}
+
+
 def test_params_to_args(folder: Path) -> None:
     exp = Experiment("args")
     model = exp.create_model("m", exp.create_run_settings("echo"), {"x": 1, "name": "a b"})

@@ -1,6 +1,7 @@
 """Run and batch settings: what a script sets, and what of it the config gets."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from ensemake import (
     SrunSettings,
     UnsupportedError,
 )
-from ensemake.member.launcher_options import megabytes, minutes
 from ensemake.python.launcher_settings import FOUND_ON, run_settings
 
 # setter, its arguments, the words for the launcher, the config's resources
@@ -150,6 +150,77 @@ def test_arguments_and_environment() -> None:
     }
 
 
+ASSIGNED: list[tuple[str, Any, Any]] = [
+    ("exe_args", "hello world", ["hello", "world"]),
+    ("exe_args", (1, 2.5, "a b"), ["1", "2.5", "a b"]),
+    ("exe_args", None, []),
+    ("env_vars", {"A": True, "B": 1}, {"A": "True", "B": "1"}),
+    ("run_args", {"--ntasks": 4, "mpi": " pmix "}, {"ntasks": 4, "mpi": "pmix"}),
+    ("exe", "cat", "cat"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), ASSIGNED)
+def test_what_is_assigned_becomes_what_is_passed(name: str, value: Any, expected: Any) -> None:
+    settings = SrunSettings("echo")
+    setattr(settings, name, value)
+    assert getattr(settings, name) == expected
+    assert getattr(SrunSettings(**{"exe": "echo", name: value}), name) == expected
+
+
+WRONG: list[tuple[Any, str, Any, str]] = [
+    (RunSettings("echo"), "exe_args", 5, r"exe_args: expected a list, got 5"),
+    (RunSettings("echo"), "exe_args", ["a", None], r"exe_args\[1\]: expected text or a number"),
+    (RunSettings("echo"), "env_vars", ["A"], "env_vars: expected a dict"),
+    (RunSettings("echo"), "env_vars", {"A-B": 1}, "write 'A_B'"),
+    (RunSettings("echo"), "run_args", {"--x": [1]}, "run_args.x: expected text"),
+    (RunSettings("echo"), "run_command", 5, "run_command: expected text"),
+    (RunSettings("echo"), "container", "i.sif", "image: image.sif"),
+    (RunSettings("echo"), "exe", None, "exe is the name or the path of a program"),
+    (BatchSettings(), "nodes", 0, "nodes: must be 1 or more"),
+    (BatchSettings(), "preamble", [5], r"preamble\[0\]: expected text"),
+    (BatchSettings(), "batch_args", ["x"], "expected a dict"),
+    (Singularity("i.sif"), "mount", 5, "bind: expected a list"),
+]
+
+
+@pytest.mark.parametrize(("settings", "name", "value", "message"), WRONG)
+def test_what_is_assigned_is_checked(settings: Any, name: str, value: Any, message: str) -> None:
+    before = settings.as_config()
+    with pytest.raises(TypeError, match=message):
+        setattr(settings, name, value)
+    assert settings.as_config() == before
+
+
+def test_nothing_of_the_caller_is_shared() -> None:
+    words, options, lines = ["a"], {"x": "1"}, ["module load foo"]
+    settings = SrunSettings("echo", words, run_args=options, env_vars={"A": "1"})
+    batch = BatchSettings(batch_args=options, preamble=lines)
+    other = SrunSettings("echo")
+    other.exe_args, other.run_args = settings.exe_args, options
+    words.append("b")
+    options["y"] = "2"
+    lines.append("module load bar")
+    settings.exe_args.append("c")
+    assert (settings.exe_args, other.exe_args) == (["a", "c"], ["a"])
+    assert settings.run_args == other.run_args == batch.batch_args == {"x": "1"}
+    assert batch.preamble == ["module load foo"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: setattr(SrunSettings("echo"), "run_args", {"chdir": "/tmp"}),
+        lambda: SrunSettings("echo").set("chdir", "/tmp"),
+        lambda: SrunSettings("echo", run_args={"chdir": "/tmp"}),
+    ],
+)
+def test_a_warning_points_at_the_script(action: Callable[[], object]) -> None:
+    with pytest.warns(UserWarning, match="chdir") as told:
+        action()
+    assert [warning.filename for warning in told] == [__file__]
+
+
 def test_a_program_without_a_slash_is_found_here_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,26 +315,6 @@ def test_pbs_resources() -> None:
     assert settings.format_batch_args() == ["-l", "ncpus=8", "-l", "mem=2gb"]
     with pytest.raises(TypeError):
         settings.set_resource("x", [1])  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("30", 30), ("00:00:10", 1), ("01:30:00", 90), ("1-00:00:00", 1440), ("02:05", 3)],
-)
-def test_minutes(text: str, expected: int) -> None:
-    assert minutes(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-5"])
-def test_no_time_limit(text: str) -> None:
-    with pytest.raises(ValueError, match="HH:MM:SS"):
-        minutes(text)
-
-
-def test_megabytes() -> None:
-    assert [megabytes(text) for text in (500, "500M", "2G", "1024K")] == [500, 500, 2048, 1]
-    with pytest.raises(ValueError, match="2G"):
-        megabytes("much")
 
 
 def test_public_names() -> None:

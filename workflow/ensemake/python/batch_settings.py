@@ -6,8 +6,8 @@ from ensemake.cluster.resources import pbs_words
 from ensemake.config import schema
 from ensemake.member.launcher_options import OptionValue, minutes
 from ensemake.member.launchers import option_words
+from ensemake.python import values
 from ensemake.python.face import Face, Key
-from ensemake.python.values import joined
 
 BATCH_OPTIONS = {
     "slurm": {"cpus_per_task": "cpus-per-task", "hostlist": "nodelist"},
@@ -46,7 +46,7 @@ class BatchSettings(Face):
     queue: Key[str | None] = Key()
     account: Key[str | None] = Key()
     batch_args: Key[dict[str, OptionValue]] = Key(
-        lambda batch, options: {k.strip().lstrip("-"): value for k, value in options.items()}
+        lambda batch, options: values.option_names(options)
     )
     preamble = Key(lambda batch, lines: [lines] if isinstance(lines, str) else lines)
 
@@ -98,7 +98,7 @@ class BatchSettings(Face):
     def set_hostlist(self, host_list: str | list[str]) -> None:
         """Run the job on these hosts only."""
         separator = "+" if self.launcher == "pbs" else ","
-        self._put("hostlist", joined(host_list, separator))
+        self._put("hostlist", values.joined(host_list, separator))
 
     def _put(self, what: str, value: OptionValue) -> None:
         option = BATCH_OPTIONS[self.launcher].get(what)

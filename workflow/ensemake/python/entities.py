@@ -12,18 +12,11 @@ from ensemake.config.faults import did_you_mean
 from ensemake.config.yamlfile import Document
 from ensemake.errors import EntityExistsError
 from ensemake.member.layout import located
+from ensemake.python import values
 from ensemake.python.batch_settings import BatchSettings
-from ensemake.python.face import Face, Key
+from ensemake.python.face import Face, Key, Part
 from ensemake.python.settings import RunSettings
 from ensemake.python.table import merged, table
-from ensemake.python.values import (
-    FilesArgument,
-    Place,
-    existing_paths,
-    parameter_values,
-    sampling,
-    spaces,
-)
 from ensemake.sweep.members import Member, expand
 
 FILE_KEYS = ("to_copy", "to_symlink", "to_configure")
@@ -34,16 +27,18 @@ SWEEP_KEYS = ("params", "perm_strategy", "n_models", "replicas")  # a table says
 class Entity(Face):
     """What models and ensembles have in common. Made by `Experiment`, not by scripts."""
 
-    params: Key[dict[str, Any]] = Key(lambda entity, params: spaces(params))
+    params: Key[dict[str, Any]] = Key(lambda entity, params: values.spaces(params))
     params_as_args: Key[list[str]] = Key(
-        lambda entity, names: [names] if isinstance(names, str) else list(names)
+        lambda entity, names: [names] if isinstance(names, str) else values.listed(names)
     )
     files: Key[dict[str, Any]] = Key()
+    run_settings = Part(RunSettings)
+    batch_settings = Part(BatchSettings)
 
     def __init__(
         self,
         name: str,
-        place: Place,
+        place: values.Place,
         run_settings: RunSettings | None,
         batch_settings: BatchSettings | None,
         keys: Mapping[str, Any],
@@ -57,8 +52,7 @@ class Entity(Face):
         self.run_settings = run_settings
         self.batch_settings = batch_settings
         for key, value in keys.items():
-            if value is not None:
-                self.accept(key, value)
+            self.accept(key, value)
 
     @property
     def path(self) -> str:
@@ -67,9 +61,9 @@ class Entity(Face):
 
     def attach_generator_files(
         self,
-        to_copy: FilesArgument = None,
-        to_symlink: FilesArgument = None,
-        to_configure: FilesArgument = None,
+        to_copy: values.FilesArgument = None,
+        to_symlink: values.FilesArgument = None,
+        to_configure: values.FilesArgument = None,
     ) -> None:
         """Attach files that each member's directory gets; what was attached before is replaced.
 
@@ -88,7 +82,7 @@ class Entity(Face):
             If one is no path.
         """
         given = dict(zip(FILE_KEYS, (to_copy, to_symlink, to_configure), strict=True))
-        found = {key: existing_paths(key, paths) for key, paths in given.items()}
+        found = {key: values.existing_paths(key, paths) for key, paths in given.items()}
         others = {key: value for key, value in self.files.items() if key not in FILE_KEYS}
         if to_configure:  # as SmartSim: the text between unknown tags is their default
             others.setdefault("unknown_tags", "default")
@@ -97,7 +91,7 @@ class Entity(Face):
 
     def set_tag(self, tag: str | tuple[str, str]) -> None:
         """Set the text around the tags of configured files; a pair for open and close."""
-        self.files = {**self.files, "tag": tag if isinstance(tag, str) else list(tag)}
+        self.files = {**self.files, "tag": values.listed(tag)}
 
     @property
     def attached_files_table(self) -> str:
@@ -159,13 +153,13 @@ class Model(Entity):
 
     section = schema.Model
     home = ("models", "models")
-    params: Key[dict[str, Any]] = Key(lambda model, params: parameter_values(params))
+    params: Key[dict[str, Any]] = Key(lambda model, params: values.parameter_values(params))
     ensemble: str | None = None  # name of the one it is a member of
 
     def __init__(
         self,
         name: str,
-        place: Place,
+        place: values.Place,
         run_settings: RunSettings,
         params: Mapping[str, Any] | None = None,
         batch_settings: BatchSettings | None = None,
@@ -226,7 +220,7 @@ class Ensemble(Entity):
     def __init__(
         self,
         name: str,
-        place: Place,
+        place: values.Place,
         params: Mapping[str, Any] | None = None,
         batch_settings: BatchSettings | None = None,
         run_settings: RunSettings | None = None,
@@ -238,7 +232,7 @@ class Ensemble(Entity):
     ) -> None:
         _check_combination(params, run_settings, batch_settings, replicas)
         keys |= {"params_as_args": params_as_args, "replicas": replicas}
-        keys |= sampling(spaces(params or {}), perm_strategy, n_models, place.base)
+        keys |= values.sampling(values.spaces(params or {}), perm_strategy, n_models, place.base)
         super().__init__(name, place, run_settings, batch_settings, {"naming": "index", **keys})
         self.members()  # what is wrong with the parameters is told now
 

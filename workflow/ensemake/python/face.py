@@ -40,13 +40,21 @@ class Face:
         return face
 
     def assign(self, key: str, value: Any) -> None:
-        """Set a key to a copy of a value that the config has there.
+        """Set a key to a copy of a value that the config has there; None for what is the default.
 
         Raises
         ------
         WrongValueError
             If it is none; a TypeError and a ValueError.
         """
+        if value is None and not self.section.model_fields[key].is_required():
+            self.data.pop(key, None)
+        else:
+            self._check(key, value)
+            self.data[key] = copy.deepcopy(value)
+        self.written.discard(key)
+
+    def _check(self, key: str, value: Any) -> None:
         trial: dict[str, Any] = {"experiment": "trial"}
         for kind in ("models", "ensembles"):
             trial[kind] = {kind: {"run_settings": {"exe": "trial"}}}
@@ -62,8 +70,6 @@ class Face:
             if own:
                 told = [f"{dotted(fault.path[depth:])}: {fault.message}" for fault in own]
                 raise WrongValueError("\n".join(told)) from None
-        self.data[key] = copy.deepcopy(value)
-        self.written.discard(key)
 
     def accept(self, key: str, value: Any) -> None:
         """As `assign`, for what a script gives: an attribute of that name converts it."""
@@ -116,3 +122,21 @@ class Key(Generic[T]):
 
     def __set__(self, face: Face, value: Any) -> None:
         face.assign(self.name, self.convert(face, value))
+
+
+class Part(Generic[T]):
+    """An attribute that is a face itself, of this kind, or None."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self.kind = kind
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, face: Face, owner: type) -> T | None:
+        return vars(face)[self.name]  # type: ignore[no-any-return]
+
+    def __set__(self, face: Face, value: T | None) -> None:
+        if not isinstance(value, self.kind | None):
+            raise TypeError(f"{self.name}: expected {self.kind.__name__}, not {value!r}")
+        vars(face)[self.name] = value

@@ -21,8 +21,8 @@ from ensemake.member.launcher_options import (
     vocabulary,
 )
 from ensemake.member.launchers import option_words
+from ensemake.python import values
 from ensemake.python.face import Face, Key
-from ensemake.python.values import argument_words, bind_list, env_texts, joined, program_path
 
 
 class Singularity(Face):
@@ -39,7 +39,7 @@ class Singularity(Face):
     section = schema.Container
     home = ("models", "models", "run_settings", "container")
     image: Key[str] = Key()
-    mount = Key(lambda face, folders: bind_list(folders), "bind")
+    mount = Key(lambda face, folders: values.bind_list(folders), "bind")
 
     def __init__(self, image: str, mount: str | list[str] | Mapping[str, str] = "") -> None:
         super().__init__()
@@ -77,11 +77,10 @@ class RunSettings(Face):
     home = ("models", "models", "run_settings")
     default_command = "auto"
 
-    exe: Key[str] = Key(lambda run, exe: exe if run.container else program_path(exe))
-    exe_args: Key[list[Any]] = Key(lambda run, args: argument_words(args))
+    exe: Key[str] = Key(lambda run, exe: exe if run.container else values.program_path(exe))
+    exe_args: Key[list[Any]] = Key(lambda run, args: values.argument_words(args))
     run_command: Key[str] = Key()
-    run_args: Key[dict[str, OptionValue]] = Key(lambda run, options: run._options(options))
-    env_vars: Key[dict[str, Any]] = Key(lambda run, env_vars: env_texts(env_vars))
+    env_vars: Key[dict[str, Any]] = Key(lambda run, env_vars: values.env_texts(env_vars))
 
     def __init__(
         self,
@@ -98,7 +97,7 @@ class RunSettings(Face):
         self.kept: set[str] = set()  # options that a config file has: no sizes
         self.container = container
         self.exe = exe
-        self.exe_args = exe_args
+        self.exe_args = exe_args or []
         self.run_command = run_command or self.default_command
         self.assign("run_args", self._options(run_args or {}))
         self.env_vars = env_vars or {}
@@ -131,11 +130,14 @@ class RunSettings(Face):
 
     def _options(self, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
         """Return options by their names without dashes, those left out that ensemake sets."""
-        options = {name.strip().lstrip("-"): value for name, value in given.items()}
-        for name in options.keys() & set(self.launcher.reserved):
-            warnings.warn(f"{name} is set by ensemake and was left out", stacklevel=3)
-            del options[name]
-        return {k: v.strip() if isinstance(v, str) else v for k, v in options.items()}
+        options = values.option_names(given)
+        for name in self.launcher.reserved:
+            if name in options:
+                warnings.warn(f"{name} is set by ensemake and was left out", stacklevel=3)
+                del options[name]
+        return options
+
+    run_args: Key[dict[str, OptionValue]] = Key(_options)
 
     def _option(self, name: str, value: OptionValue) -> None:
         self.run_args[name] = value
@@ -183,7 +185,7 @@ class RunSettings(Face):
 
     def set_hostlist(self, host_list: str | list[str]) -> None:
         """Run on these hosts only."""
-        self._put("hostlist", joined(host_list))
+        self._put("hostlist", values.joined(host_list))
 
     def set_hostlist_from_file(self, file_path: str) -> None:
         """Run on the hosts that a file lists."""
@@ -191,7 +193,7 @@ class RunSettings(Face):
 
     def set_excluded_hosts(self, host_list: str | list[str]) -> None:
         """Do not run on these hosts."""
-        self._put("excluded_hosts", joined(host_list))
+        self._put("excluded_hosts", values.joined(host_list))
 
     def set_binding(self, binding: str) -> None:
         """Bind tasks to CPUs, in the launcher's words."""
@@ -209,7 +211,7 @@ class RunSettings(Face):
 
     def set_node_feature(self, feature_list: str | list[str]) -> None:
         """Run only on nodes with these features."""
-        self._put("node_feature", joined(feature_list))
+        self._put("node_feature", values.joined(feature_list))
 
     def set_broadcast(self, dest_path: str | None = None) -> None:
         """Copy the program to the nodes before it runs."""
@@ -233,11 +235,11 @@ class RunSettings(Face):
 
     def add_exe_args(self, args: str | list[str]) -> None:
         """Append arguments of the program."""
-        self.assign("exe_args", [*self.exe_args, *argument_words(args)])
+        self.assign("exe_args", [*self.exe_args, *values.argument_words(args)])
 
     def update_env(self, env_vars: Mapping[str, Any]) -> None:
         """Set environment variables of the member; values become text."""
-        self.assign("env_vars", {**self.env_vars, **env_texts(env_vars)})
+        self.assign("env_vars", {**self.env_vars, **values.env_texts(env_vars)})
 
     def make_mpmd(self, settings: "RunSettings") -> None:
         """Run a second program beside this one, in one command of the launcher."""

@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,27 @@ def argument_words(args: Any) -> list[Any]:
 
 def env_texts(env_vars: Mapping[str, Any]) -> dict[str, Any]:
     """Write numbers and bools as text."""
-    return {name: str(v) if isinstance(v, bool) else _text(v) for name, v in env_vars.items()}
+    given = _mapping("env_vars", env_vars)
+    return {name: str(v) if isinstance(v, bool) else _text(v) for name, v in given.items()}
+
+
+def option_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options by their names without dashes."""
+    return {
+        str(name).strip().lstrip("-"): value.strip() if isinstance(value, str) else value
+        for name, value in _mapping("options", options).items()
+    }
+
+
+def _mapping(what: str, given: Any) -> Mapping[Any, Any]:
+    if not isinstance(given, Mapping | None):
+        raise TypeError(f"{what}: expected a dict of names and values, not {given!r}")
+    return given or {}
+
+
+def listed(given: Any) -> Any:
+    """Return the items of a tuple or another series as a list; what is none, and text, as it is."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else given
 
 
 def _text(value: Any) -> Any:
@@ -77,9 +97,8 @@ def spaces(params: Mapping[str, Any]) -> dict[str, Any]:
     TypeError
         If it is no mapping, or a value is neither text, a number, nor a series of them.
     """
-    if not isinstance(params, Mapping):
-        raise TypeError(f"params is a dict of names and values, not {params!r}")
-    return {_name(name): _space(name, value) for name, value in params.items()}
+    given = _mapping("params", params)
+    return {_name(name): _space(name, value) for name, value in given.items()}
 
 
 def _name(name: object) -> str:

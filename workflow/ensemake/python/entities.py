@@ -259,10 +259,16 @@ class Ensemble(Entity):
         return list(self._models)
 
     def _as_model(self, member: Member) -> Model:
-        keys = {key: self.data[key] for key in MEMBER_KEYS if key in self.data}
-        model = Model(member.name, self.place, copy.deepcopy(self._run), member.params, **keys)
-        model.ensemble = self.name
-        return model
+        keys = {key: copy.deepcopy(self.data[key]) for key in MEMBER_KEYS if key in self.data}
+        return Model.of(
+            {"params": member.params, **keys},
+            written=set(),
+            name=member.name,
+            place=self.place,
+            run_settings=copy.deepcopy(self._run),
+            batch_settings=None,
+            ensemble=self.name,
+        )
 
     def add_model(self, model: Model) -> None:
         """Add a model; the models of an ensemble run one program, in one batch if it has one.

@@ -611,11 +611,23 @@ def test_what_is_assigned_to_an_entity() -> None:
         ensemble.replicas = 0
     with pytest.raises(TypeError, match="run_settings: expected RunSettings, not 'echo'"):
         ensemble.run_settings = "echo"  # type: ignore[assignment]
+    ensemble.outputs, ensemble.seed, ensemble.resources = ["a"], 3, {"mem_mb": 5}
+    assert ensemble.as_config().items() >= {"outputs": ["a"], "seed": 3}.items()
+    assert ensemble.as_config()["resources"] == {"mem_mb": 5}
     model = exp.create_model("m", exp.create_run_settings("echo"), outputs=["a"])
     with pytest.raises(TypeError, match="a model's parameter is text or a number"):
         model.params = {"x": [1]}
     with pytest.raises(ValueError, match="expected a list, got 'a'; write outputs"):
         exp.create_model("m", exp.create_run_settings("echo"), outputs="a")
+
+
+def test_every_key_of_the_config_is_an_attribute() -> None:
+    """Else an assignment would go nowhere, without a word."""
+    exp = Experiment("keys")
+    run, batch = exp.create_run_settings("echo"), exp.create_batch_settings()
+    for face in (run, batch, exp.create_model("m", run), sweep(exp)):
+        for key in face.section.model_fields:
+            assert hasattr(face, key), key
 
 
 def test_a_changed_member_keeps_what_the_ensemble_needs() -> None:

@@ -28,10 +28,12 @@ class Entity(Face):
     """What models and ensembles have in common. Made by `Experiment`, not by scripts."""
 
     params: Key[dict[str, Any]] = Key(lambda entity, params: values.spaces(params))
-    params_as_args: Key[list[str]] = Key(
-        lambda entity, names: [names] if isinstance(names, str) else values.listed(names)
-    )
+    params_as_args: Key[list[str]] = Key(lambda entity, names: values.name_list(names))
+    derived: Key[dict[str, str]] = Key()
     files: Key[dict[str, Any]] = Key()
+    outputs: Key[list[str]] = Key()
+    metrics: Key[dict[str, Any]] = Key()
+    resources: Key[dict[str, Any]] = Key()  # beside those of the run settings, and before them
     run_settings = Part(RunSettings)
     batch_settings = Part(BatchSettings)
 
@@ -52,7 +54,7 @@ class Entity(Face):
         self.run_settings = run_settings
         self.batch_settings = batch_settings
         for key, value in keys.items():
-            self.accept(key, value)
+            setattr(self, key, value)
 
     @property
     def path(self) -> str:
@@ -108,7 +110,7 @@ class Entity(Face):
         if names is not None:
             self.params_as_args = names
 
-    def _entry(self) -> dict[str, Any]:
+    def as_config(self) -> dict[str, Any]:
         """Return the entry of the config: what the entity has, and what its settings have."""
         run = self._run
         settings = run.as_config()
@@ -176,10 +178,6 @@ class Model(Entity):
             return str(self.place.folder / self.name)
         return str(located(self.place.folder / self.ensemble, self.name))
 
-    def as_config(self) -> dict[str, Any]:
-        """Return the entry of the config's ``models``."""
-        return self._entry()
-
     def __repr__(self) -> str:
         return f"Model({self.name!r}, params={self.params})"
 
@@ -214,6 +212,9 @@ class Ensemble(Entity):
     home = ("ensembles", "ensembles")
     perm_strategy: Key[str] = Key()
     n_models: Key[int | None] = Key()
+    seed: Key[int] = Key()
+    where: Key[str | None] = Key()
+    naming: Key[str] = Key()
     replicas: Key[int] = Key()
     _models: list["Model"] | None = None
 
@@ -239,7 +240,7 @@ class Ensemble(Entity):
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config's ``ensembles``."""
         is_table = self.run_settings is None or self._is_changed()
-        return self._as_table() if is_table else self._entry()
+        return self._as_table() if is_table else super().as_config()
 
     def members(self) -> Sequence[Member]:
         """Return the members as the config describes them; of an empty ensemble, none."""
@@ -336,9 +337,6 @@ class Ensemble(Entity):
         from ensemake.python.notebook import members_table
 
         return members_table(self.name, self.members())
-
-
-# ---- checks ----
 
 
 def _check_combination(

@@ -1,7 +1,6 @@
 """A section of the config in a script's hands: what is assigned is checked, and kept once."""
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -70,11 +69,6 @@ class Face:
             if own:
                 told = [f"{dotted(fault.path[depth:])}: {fault.message}" for fault in own]
                 raise WrongValueError("\n".join(told)) from None
-
-    def accept(self, key: str, value: Any) -> None:
-        """As `assign`, for what a script gives: an attribute of that name converts it."""
-        is_attribute = isinstance(inspect.getattr_static(self, key, None), Key)
-        setattr(self, key, value) if is_attribute else self.assign(key, value)
 
     def pruned(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a copy without what the config says by itself, in the order of the schema."""

@@ -61,6 +61,11 @@ def _mapping(what: str, given: Any) -> Mapping[Any, Any]:
     return given or {}
 
 
+def name_list(names: Any) -> Any:
+    """Return one name as a list too."""
+    return [names] if isinstance(names, str) else listed(names)
+
+
 def listed(given: Any) -> Any:
     """Return the items of a tuple or another series as a list; what is none, and text, as it is."""
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else given

@@ -169,7 +169,7 @@ def test_what_is_assigned_becomes_what_is_passed(name: str, value: Any, expected
 
 
 WRONG: list[tuple[Any, str, Any, str]] = [
-    (RunSettings("echo"), "exe_args", 5, r"exe_args: expected a list, got 5"),
+    (RunSettings("echo"), "exe_args", 5, "arguments are text or a list of texts, not 5"),
     (RunSettings("echo"), "exe_args", ["a", None], r"exe_args\[1\]: expected text or a number"),
     (RunSettings("echo"), "env_vars", ["A"], "env_vars: expected a dict"),
     (RunSettings("echo"), "env_vars", {"A-B": 1}, "write 'A_B'"),

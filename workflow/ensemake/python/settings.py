@@ -97,10 +97,10 @@ class RunSettings(Face):
         self.kept: set[str] = set()  # options that a config file has: no sizes
         self.container = container
         self.exe = exe
-        self.exe_args = exe_args or []
+        self.exe_args = exe_args
         self.run_command = run_command or self.default_command
-        self.assign("run_args", self._options(run_args or {}))
-        self.env_vars = env_vars or {}
+        self.assign("run_args", self._options(run_args))
+        self.env_vars = env_vars
 
     @property
     def container(self) -> Singularity | None:
@@ -128,7 +128,7 @@ class RunSettings(Face):
         for name, given in self._options({arg: value} if condition else {}).items():
             self._option(name, given)
 
-    def _options(self, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    def _options(self, given: Mapping[str, OptionValue] | None) -> dict[str, OptionValue]:
         """Return options by their names without dashes, those left out that ensemake sets."""
         options = values.option_names(given)
         for name in self.launcher.reserved:

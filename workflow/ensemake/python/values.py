@@ -38,16 +38,18 @@ def argument_words(args: Any) -> list[Any]:
     """Split text at blanks, and write numbers as text."""
     if args is None or isinstance(args, str):
         return (args or "").split()
-    return [_text(word) for word in args] if isinstance(args, list | tuple) else args
+    if not isinstance(args, list | tuple):
+        raise TypeError(f"arguments are text or a list of texts, not {args!r}")
+    return [_text(word) for word in args]
 
 
-def env_texts(env_vars: Mapping[str, Any]) -> dict[str, Any]:
+def env_texts(env_vars: Mapping[str, Any] | None) -> dict[str, Any]:
     """Write numbers and bools as text."""
     given = _mapping("env_vars", env_vars)
     return {name: str(v) if isinstance(v, bool) else _text(v) for name, v in given.items()}
 
 
-def option_names(options: Mapping[str, Any]) -> dict[str, Any]:
+def option_names(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return options by their names without dashes."""
     return {
         str(name).strip().lstrip("-"): value.strip() if isinstance(value, str) else value

@@ -14,7 +14,7 @@ from ensemake.check import check_shape
 from ensemake.config import schema
 from ensemake.config.yamlfile import load_yaml
 from ensemake.config.yamltext import config_text
-from ensemake.member.plan import Planned, Work
+from ensemake.member.plan import Planned, expand_work
 
 FILES = {"code.py": "#!/bin/sh\n", "sub/other": "#!/bin/sh\n", "in.cfg": "x = ;x;\n"}
 TABLE = "p,q\n1,2.5\n3,a\n"
@@ -43,7 +43,7 @@ def written(data: dict[str, Any]) -> Path:
 
 def planned(file: Path) -> dict[str, list[Planned]]:
     config = check_shape(load_yaml(file))
-    return {name: Work(config, name).planned for name in config.entities}
+    return {name: expand_work(config, name, Path()).planned for name in config.entities}
 
 
 def goes_round(data: dict[str, Any]) -> None:

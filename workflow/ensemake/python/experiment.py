@@ -50,6 +50,7 @@ Written by ensemake's Python interface. To continue without Python, from {base}:
 snakemake --snakefile "$(ensemake-path snakefile)" --profile local --configfile {file}"""
 
 Item = Model | Ensemble
+_Known = tuple[bool, dict[str, Outcome]]
 KINDS: dict[str, type[Item]] = {"models": Model, "ensembles": Ensemble}
 
 
@@ -343,17 +344,13 @@ class Experiment:
         ----------
         args
             Models and ensembles; all of the experiment if none is given.
-        block
-            Wait for the end. If not, the run goes on in the background, even when this process
-            and its terminal are gone; see `poll`, `finished` and `stop`.
-        summary
+        block, summary
+            Wait for the end: if not, the run goes on, even without this process, see `poll`.
             Print what is about to run.
         kill_on_interrupt
             With ``block``: Ctrl-C ends the run and its jobs, else only the waiting.
-        force
-            Run completed members again.
-        check
-            With ``block``: raise an error if a member did not complete.
+        force, check
+            Run completed members again. With ``block``: raise an error if one did not complete.
         options
             Further words for Snakemake's command line.
 
@@ -373,9 +370,9 @@ class Experiment:
         if not block:
             self._children.append(process)
             return
-        self._wait(process, items, kill_on_interrupt)
+        code = self._wait(process, items, kill_on_interrupt)
         if check:
-            self._raise_for(items, process.returncode)
+            self._raise_for(items, code)
 
     def _start(
         self, items: list[Item], block: bool, force: bool, options: list[str]
@@ -441,13 +438,12 @@ class Experiment:
 
     def _wait(
         self, process: subprocess.Popen[bytes], items: list[Item], kill_on_interrupt: bool
-    ) -> None:
+    ) -> int:
         try:
             notebook = _notebook()
-            if notebook is None:
-                process.wait()
-            else:
+            if notebook is not None:
                 notebook(process, lambda: self._counts(items))
+            return process.wait()
         except KeyboardInterrupt:
             if kill_on_interrupt:
                 self.stop(*items)
@@ -556,12 +552,21 @@ class Experiment:
 
     def _outcomes(self, args: Iterable[Item]) -> Iterator[tuple[Item, Outcome, Status]]:
         items = sorted(self._items(args, members=True), key=lambda item: _has_models(item))
+        known: dict[
+            str, _Known
+        ] = {}  # a look for each entity, however many of its members are asked
         for item in items:
             owner = self._owner(item)
-            is_run = bool(runs.alive(self.place.folder, [owner.name]))
-            for outcome in outcomes(self._works([owner])[0]):
-                if owner is item or outcome.member.name == item.name:
-                    yield item, outcome, status_of(outcome.state, is_run)
+            if owner.name not in known:
+                known[owner.name] = self._known(owner)
+            is_run, all_of_it = known[owner.name]
+            for outcome in all_of_it.values() if owner is item else [all_of_it[item.name]]:
+                yield item, outcome, status_of(outcome.state, is_run)
+
+    def _known(self, owner: Item) -> "_Known":
+        """Return whether an entity is run now, and its members' outcomes by their names."""
+        is_run = bool(runs.alive(self.place.folder, [owner.name]))
+        return is_run, {one.member.name: one for one in outcomes(self._works([owner])[0])}
 
     def _owner(self, item: Item) -> Item:
         """Return the entity of the config that an item is, or is a member of."""

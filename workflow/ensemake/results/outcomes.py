@@ -68,6 +68,15 @@ def outcomes(work: Work) -> list[Outcome]:
     return found
 
 
+def is_under_way(work: Work, found: Sequence[Outcome]) -> bool:
+    """Tell whether members run, or a living run has some still before it."""
+    states = {outcome.state for outcome in found}
+    if not states.isdisjoint(("running", "queued")):
+        return True
+    run = latest_run(work.config, work.base)
+    return states != {"completed"} and run is not None and not is_over(run)
+
+
 def queued(work: Work) -> set[str]:
     """Return the members that a living run has submitted and that have not ended.
 
@@ -183,7 +192,7 @@ def status_lines(work: Work, found: Sequence[Outcome] | None = None) -> list[str
         lines.append(f"  and {left} more: see {work.layout.directory}/results.csv")
     gone = leftovers(work)
     if gone:
-        lines.append(f"  {len(gone)} no longer in the config (the target prune lists them)")
+        lines.append(f"  {len(gone)} no longer in the config (ensemake prune lists them)")
     return lines
 
 

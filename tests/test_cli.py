@@ -65,7 +65,7 @@ def test_preview_and_check(swept: Project) -> None:
     assert "2 completed already, 1 to run" in ask("preview", "sweep").output
     both = ask("preview", "--at-once", "7").output
     assert both.index("one: a model, to run") < both.index("\n\nsweep: 3 members")
-    assert ask("check").output == "config/config.yaml: no faults; 1 models, 1 ensembles\n"
+    assert ask("check").output == "config/config.yaml: no faults; 1 model, 1 ensemble\n"
 
 
 def test_results_are_written(swept: Project) -> None:
@@ -105,7 +105,8 @@ def test_another_place_for_results(swept: Project) -> None:
     assert (
         ask("status", "--config", "results=elsewhere", "sweep").output == "sweep: 3 missing of 3\n"
     )
-    assert "write KEY=VALUE" in ask("status", "--config", "results").output
+    for text in ("results", "results=["):
+        assert "write KEY=VALUE" in ask("status", "--config", text).output
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda words: words[0])
@@ -199,6 +200,15 @@ def imported(*words: str) -> set[str]:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return HEAVY & set(json.loads(told.stdout.splitlines()[-1]))
+
+
+def test_a_folder_that_cannot_be_written_is_told(swept: Project) -> None:
+    (swept.results / "sweep" / "members.csv").mkdir()
+    told = ask("results", "sweep")
+    assert told.exit_code == 1
+    assert told.stderr.startswith("Error: ")
+    assert "members.csv" in told.stderr or ".tmp" in told.stderr
+    assert told.stderr.endswith(": Is a directory\n")
 
 
 def test_starts_fast(swept: Project) -> None:

@@ -8,7 +8,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ensemake.member.plan import Work
 
 EVERY_S = 3.0  # between two looks of `status --watch`
+CONFIGFILE = "The config; by default config/config.yaml of the working directory."
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Question:
 
     configfile: Path | None = None
     directory: Path = Path()
-    config: tuple[str, ...] = field(default_factory=tuple)
+    config: tuple[str, ...] = ()
 
     @cached_property
     def experiment(self) -> "tuple[Document, Config]":
@@ -76,9 +78,10 @@ def _setting(text: str) -> tuple[str, Any]:
     import yaml
 
     key, sign, value = text.partition("=")
-    if not sign:
-        raise click.ClickException(f"--config {text}: write KEY=VALUE, such as results=/scratch/me")
-    return key, yaml.safe_load(value)
+    with suppress(yaml.YAMLError):
+        if sign:
+            return key, yaml.safe_load(value)
+    raise click.ClickException(f"--config {text}: write KEY=VALUE, such as results=/scratch/me")
 
 
 class Command(click.Group):
@@ -95,6 +98,10 @@ class Command(click.Group):
         except ConfigError as error:
             click.echo(error, err=True)
             ctx.exit(1)
+        except BrokenPipeError:  # `| head`
+            raise
+        except OSError as error:
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -104,36 +111,14 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
 
 def of_experiment(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say which experiment is meant."""
-    folder, file = (
-        click.Path(exists=True, file_okay=False, path_type=Path),
-        click.Path(path_type=Path),
-    )
-    common: dict[str, Any] = {"expose_value": False, "callback": _keep}
-    for add in (
-        click.option(
-            "--config",
-            multiple=True,
-            metavar="KEY=VALUE",
-            **common,
-            help="Replace a top-level key of the file.",
-        ),
-        click.option(
-            "--configfile",
-            type=file,
-            metavar="FILE",
-            **common,
-            help="Config; default config/config.yaml.",
-        ),
-        click.option(
-            "-C",
-            "-d",
-            "--directory",
-            type=folder,
-            metavar="DIR",
-            **common,
-            help="Working directory.",
-        ),
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    note: dict[str, Any] = {"callback": _keep, "expose_value": False}
+    for names, kind, many, shown, told in (
+        (["--config"], str, True, "KEY=VALUE", "Replace a top-level key of the config."),
+        (["--configfile"], click.Path(path_type=Path), False, "FILE", CONFIGFILE),
+        (["-C", "-d", "--directory"], folder, False, "DIR", "Working directory."),
     ):
+        add = click.option(*names, type=kind, multiple=many, metavar=shown, help=told, **note)
         command = add(command)
     return command
 
@@ -168,8 +153,9 @@ def check(question: Question) -> None:
             faults += error.faults
     if faults:
         raise ConfigError(document.file, faults)
-    models, ensembles = len(config.models), len(config.ensembles)
-    click.echo(f"{document.file}: no faults; {models} models, {ensembles} ensembles")
+    counts = ("model", len(config.models)), ("ensemble", len(config.ensembles))
+    told = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts]
+    click.echo(f"{document.file}: no faults; {', '.join(told)}")
 
 
 @main.command()
@@ -194,14 +180,15 @@ def preview(question: Question, entities: Sequence[str], at_once: int | None) ->
 def status(question: Question, entities: Sequence[str], watch: bool) -> None:
     """Tell what became of every member."""
     works = question.works(entities)
-    while True:
-        lines, is_over = _look(works)
-        if watch:
-            click.clear()
-        click.echo("\n".join(lines))
-        if is_over or not watch:
-            return
-        time.sleep(EVERY_S)
+    with suppress(KeyboardInterrupt):
+        while True:
+            lines, is_over = _look(works)
+            if watch:
+                click.clear()
+            click.echo("\n".join(lines))
+            if is_over or not watch:
+                return
+            time.sleep(EVERY_S)
 
 
 def _look(works: "Sequence[Work]") -> tuple[list[str], bool]:

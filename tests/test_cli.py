@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ensemake.check import load_config
-from ensemake.cli import main
+from ensemake.cli import ensemake
 from ensemake.member.generate import generate
 from ensemake.member.plan import Plan, Work
 
@@ -21,7 +21,7 @@ QUESTIONS = (["check"], ["preview"], ["status"], ["find", "sweep"], ["prune"])
 
 
 def ask(*words: str) -> Result:
-    return CliRunner().invoke(main, words)
+    return CliRunner().invoke(ensemake, words)
 
 
 @pytest.fixture
@@ -194,8 +194,8 @@ def test_questions_write_nothing(swept: Project) -> None:
 def imported(*words: str) -> set[str]:
     """Return what a fresh Python has imported when the command has ended."""
     code = (
-        "import json, sys; from ensemake.cli import main\n"
-        f"try: main({list(words)!r})\n"
+        "import json, sys; from ensemake.cli import ensemake\n"
+        f"try: ensemake({list(words)!r})\n"
         "except SystemExit: print(json.dumps(list(sys.modules)))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from ensemake.check import load_config
-from ensemake.cli import main
+from ensemake.cli import ensemake
 from ensemake.config.yamlfile import load_yaml
 from ensemake.member.generate import generate
 from ensemake.member.plan import Plan, expand_work
@@ -152,7 +152,7 @@ def test_functions_and_fields_are_all_named() -> None:
 
 
 def test_commands_are_all_explained() -> None:
-    assert re.findall(r"^\| `ensemake (\w+)` \|", TEXT, re.MULTILINE) == list(main.commands)
+    assert re.findall(r"^\| `ensemake (\w+)` \|", TEXT, re.MULTILINE) == list(ensemake.commands)
 
 
 def test_links_lead_somewhere() -> None:

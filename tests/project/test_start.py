@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ensemake.cli import main
+from ensemake.cli import ensemake
 
 from ..conftest import Project
 
@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(*words: str) -> Result:
-    return CliRunner().invoke(main, words)
+    return CliRunner().invoke(ensemake, words)
 
 
 def test_profiles_are_linked_again_and_others_left_alone(home: Path, tmp_path: Path) -> None:

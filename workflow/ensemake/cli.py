@@ -130,17 +130,17 @@ entities = click.argument("entities", nargs=-1, metavar="[ENTITY]...")
 @click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ensemake")
 @of_experiment
-def main() -> None:
+def ensemake() -> None:
     """Ask about an experiment, or begin one. What runs it is `snakemake --profile PROFILE`.
 
     Questions change nothing; each can be asked at any time, also while members run.
     """
 
 
-@main.command()
+@ensemake.command()
 @of_experiment
 @asked
-def check(question: Question) -> None:
+def check_command(question: Question) -> None:
     """Tell all that is wrong with the config."""
     from ensemake.check import expanded
 
@@ -158,12 +158,12 @@ def check(question: Question) -> None:
     click.echo(f"{document.file}: no faults; {', '.join(told)}")
 
 
-@main.command()
+@ensemake.command()
 @click.option("--at-once", type=int, metavar="N", help="How many jobs a cluster gets at once.")
 @entities
 @of_experiment
 @asked
-def preview(question: Question, entities: Sequence[str], at_once: int | None) -> None:
+def preview_command(question: Question, entities: Sequence[str], at_once: int | None) -> None:
     """Tell what would run, and what looks wrong."""
     works = question.works(entities)
     from ensemake.show.preview import preview_lines
@@ -172,12 +172,12 @@ def preview(question: Question, entities: Sequence[str], at_once: int | None) ->
         click.echo("\n" * bool(number) + "\n".join(preview_lines(work, at_once)))
 
 
-@main.command()
+@ensemake.command()
 @click.option("--watch", is_flag=True, help="Tell it again and again until nothing runs.")
 @entities
 @of_experiment
 @asked
-def status(question: Question, entities: Sequence[str], watch: bool) -> None:
+def status_command(question: Question, entities: Sequence[str], watch: bool) -> None:
     """Tell what became of every member."""
     works = question.works(entities)
     with suppress(KeyboardInterrupt):
@@ -200,11 +200,11 @@ def _look(works: "Sequence[Work]") -> tuple[list[str], bool]:
     return lines, not any(is_under_way(work, found) for work, found in looks)
 
 
-@main.command()
+@ensemake.command()
 @entities
 @of_experiment
 @asked
-def results(question: Question, entities: Sequence[str]) -> None:
+def results_command(question: Question, entities: Sequence[str]) -> None:
     """Write tables, plots and the page of whatever has finished."""
     from ensemake.show.page import write_page
 
@@ -227,12 +227,12 @@ def _write(work: "Work") -> list[str]:
     return [*status_lines(work, found), *(f"  {fault}" for fault in faults[:10]), f"  {path}"]
 
 
-@main.command()
+@ensemake.command()
 @click.option("--yes", is_flag=True, help="Delete them.")
 @entities
 @of_experiment
 @asked
-def prune(question: Question, entities: Sequence[str], yes: bool) -> None:
+def prune_command(question: Question, entities: Sequence[str], yes: bool) -> None:
     """List members that the config no longer describes."""
     from ensemake.results.prune import prune, prune_advice
 
@@ -240,12 +240,12 @@ def prune(question: Question, entities: Sequence[str], yes: bool) -> None:
     click.echo("\n".join([*lines, prune_advice(len(lines), yes)]))
 
 
-@main.command()
+@ensemake.command()
 @click.argument("entity")
 @click.argument("expression", default="true")
 @of_experiment
 @asked
-def find(question: Question, entity: str, expression: str) -> None:
+def find_command(question: Question, entity: str, expression: str) -> None:
     """Print the directories of members, one on a line.
 
     EXPRESSION, in Jinja2, says of which: over parameters, status, metrics and the other columns of
@@ -265,9 +265,9 @@ def find(question: Question, entity: str, expression: str) -> None:
         click.echo(question.directory / directory)
 
 
-@main.command()
+@ensemake.command()
 @click.argument("directory", default=".", type=click.Path(file_okay=False, path_type=Path))
-def init(directory: Path) -> None:
+def init_command(directory: Path) -> None:
     """Begin a project: a config, an example that runs, the profiles. Nothing is overwritten."""
     from ensemake.project.start import make_project
 
@@ -278,8 +278,8 @@ def init(directory: Path) -> None:
     click.echo(f"To run it: {here}snakemake --profile local")
 
 
-@main.command()
-def profiles() -> None:
+@ensemake.command()
+def profiles_command() -> None:
     """Make --profile local, slurm and pbs work from any folder."""
     if not _link():
         raise SystemExit(1)
@@ -297,14 +297,14 @@ def _link() -> bool:
     return all(profile for _, profile in links)
 
 
-@main.command()
+@ensemake.command()
 @click.argument("what", type=click.Choice(["snakefile", "profiles"]))
-def path(what: str) -> None:
+def path_command(what: str) -> None:
     """Print where the workflow, or the folder of its profiles, lies."""
-    from ensemake import paths
+    from ensemake.paths import share, snakefile
 
-    click.echo(paths.snakefile() if what == "snakefile" else paths.profiles())
+    click.echo(snakefile() if what == "snakefile" else share() / "profiles")
 
 
 if __name__ == "__main__":
-    main(prog_name="ensemake")
+    ensemake(prog_name="ensemake")

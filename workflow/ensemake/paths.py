@@ -14,8 +14,3 @@ def share() -> Path:
 def snakefile() -> str:
     """Return the path of the workflow, for ``include: snakefile()`` or a module."""
     return str(share() / "workflow" / "Snakefile")
-
-
-def profiles() -> Path:
-    """Return the folder of the profiles."""
-    return share() / "profiles"

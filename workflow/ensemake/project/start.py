@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ensemake.atomic import write_atomically
-from ensemake.paths import profiles
+from ensemake.paths import share
 
 TEMPLATE = Path(__file__).with_name("template")
 
@@ -37,7 +37,9 @@ def link_profiles() -> Iterator[tuple[Path, Path | None]]:
     """
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "snakemake"
     folder.mkdir(parents=True, exist_ok=True)
-    for profile in sorted(path.parent.resolve() for path in profiles().glob("*/config.yaml")):
+    for profile in sorted(
+        path.parent.resolve() for path in (share() / "profiles").glob("*/config.yaml")
+    ):
         link = folder / profile.name
         if os.path.lexists(link) and not _is_ours(link):
             yield link, None

@@ -24,7 +24,7 @@ for target in ("status", "results"):
         localrule: True
         params:
             command=EXPERIMENT.ask(target),
-        config=EXPERIMENT.asked,
+            config=EXPERIMENT.asked,
         shell:
             "{params.command:q} {params.config:q} | tee {log:q}"
 

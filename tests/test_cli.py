@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from ensemake.check import load_config
 from ensemake.cli import ensemake
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, Work
+from ensemake.member.plan import Plan, expand_work
 
 from .conftest import CODE, Project
 
@@ -35,7 +35,7 @@ def swept(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(project.folder)
     monkeypatch.setenv("RAN_LOG", str(project.folder / "ran.log"))
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    work = Work(load_config(Path("config/config.yaml")), "sweep")
+    work = expand_work(load_config(Path("config/config.yaml")), "sweep")
     generate(Plan("sweep", work.settings, work.planned), Path())
     for member in work.planned:
         subprocess.run(["bash", f"{member.directory}/run.sh"], check=False)
@@ -172,7 +172,7 @@ def test_a_saved_config_was_checked_when_it_was_run(swept: Project) -> None:
     saved = swept.write("results/exp/.ensemake/config.json", config.model_dump_json())
     (swept.folder / "config/config.yaml").unlink()
     (swept.folder / "code.py").unlink()
-    told = ask("status", "--configfile", str(saved), "one")
+    told = ask("status", "--saved", str(saved), "one")
     assert told.output == "one: 1 missing of 1\n"
 
 

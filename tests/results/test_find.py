@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ensemake.config.schema import Config
-from ensemake.member.plan import Work
+from ensemake.member.plan import Work, expand_work
 from ensemake.results.find import find
 
 SETTINGS = {
@@ -24,7 +24,7 @@ SETTINGS = {
 def work(tmp_path: Path) -> Work:
     """Two members completed, the second without the metric `loss`, one failed, one never ran."""
     config = Config.model_validate({"experiment": "exp", "ensembles": {"sweep": SETTINGS}})
-    work = Work(config, "sweep", tmp_path)
+    work = expand_work(config, "sweep", tmp_path)
     for member, status in zip(work.planned, ["completed", "completed", "failed"], strict=False):
         folder = tmp_path / member.directory
         folder.mkdir(parents=True)

@@ -3,7 +3,6 @@
 Imports are made where they are used: `ensemake --help` and shell completion are to be quick.
 """
 
-import json
 import os
 import sys
 import time
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from ensemake.member.plan import Work
 
 EVERY_S = 3.0  # between two looks of `status --watch`
+CONFIG = "Replace a top-level key of the config."
+DIRECTORY = "Working directory."
 CONFIGFILE = "The config; by default config/config.yaml of the working directory."
 
 
@@ -34,21 +35,22 @@ class Question:
     configfile: Path | None = None
     directory: Path = Path()
     config: tuple[str, ...] = ()
+    saved: Path | None = None  # as the workflow has checked it: inputs may be gone by now
 
     @cached_property
     def experiment(self) -> "tuple[Document, Config]":
         """The config, checked as the workflow does; the working directory is changed."""
         from ensemake.check import DEFAULT_CONFIG, check_config
-        from ensemake.config.yamlfile import load_yaml
+        from ensemake.config.yamlfile import Document, load_yaml
+        from ensemake.member.plan import read_config
 
         # as Snakemake: the file is looked for here, what it names in the directory
         file = self.configfile and self.configfile.absolute()
         os.chdir(self.directory)
         sys.dont_write_bytecode = True  # of strategies in the user's folder
-        path = Path(os.path.relpath(file or DEFAULT_CONFIG))
-        if path.match(".ensemake/config.json"):
-            return _saved(path)
-        document = load_yaml(path)
+        if self.saved:
+            return Document("the config"), read_config(self.saved)
+        document = load_yaml(Path(os.path.relpath(file or DEFAULT_CONFIG)))
         document.override(dict(_setting(text) for text in self.config))
         return document, check_config(document)
 
@@ -63,15 +65,6 @@ class Question:
                 message = f"{document.file} has no model or ensemble {name!r}{hint}"
                 raise click.ClickException(message)
         return [expanded(document, config, name) for name in names or config.entities]
-
-
-def _saved(path: Path) -> "tuple[Document, Config]":
-    """Read the config that the workflow saved, checked at that time: inputs may be gone by now."""
-    from ensemake.check import check_shape
-    from ensemake.config.yamlfile import Document
-
-    document = Document(str(path), json.loads(path.read_text(encoding="utf-8")))
-    return document, check_shape(document)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -112,14 +105,16 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
 def of_experiment(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say which experiment is meant."""
     folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    file = click.Path(path_type=Path)
     note: dict[str, Any] = {"callback": _keep, "expose_value": False}
-    for names, kind, many, shown, told in (
-        (["--config"], str, True, "KEY=VALUE", "Replace a top-level key of the config."),
-        (["--configfile"], click.Path(path_type=Path), False, "FILE", CONFIGFILE),
-        (["-C", "-d", "--directory"], folder, False, "DIR", "Working directory."),
-    ):
-        add = click.option(*names, type=kind, multiple=many, metavar=shown, help=told, **note)
-        command = add(command)
+    options: dict[tuple[str, ...], dict[str, Any]] = {
+        ("--saved",): {"type": file, "hidden": True},
+        ("--config",): {"multiple": True, "metavar": "KEY=VALUE", "help": CONFIG},
+        ("--configfile",): {"type": file, "metavar": "FILE", "help": CONFIGFILE},
+        ("-C", "-d", "--directory"): {"type": folder, "metavar": "DIR", "help": DIRECTORY},
+    }
+    for names, more in options.items():
+        command = click.option(*names, **more, **note)(command)
     return command
 
 

@@ -1,7 +1,7 @@
 """Members for which an expression holds, over what results.csv says of them."""
 
 from collections.abc import Mapping
-from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import jinja2
@@ -44,9 +44,7 @@ def find(work: Work, text: str) -> list[str]:
 def _with_metrics_of(formula: Expression, work: Work) -> Work:
     """Leave out the metrics that need not be read."""
     used = {key: one for key, one in work.settings.metrics.items() if key in formula.mentions}
-    narrow = copy(work)
-    narrow.settings = work.settings.model_copy(update={"metrics": used})
-    return narrow
+    return replace(work, settings=work.settings.model_copy(update={"metrics": used}))
 
 
 def _holds(formula: Expression, row: Mapping[str, Any], work: Work) -> bool:

@@ -73,7 +73,7 @@ def is_under_way(work: Work, found: Sequence[Outcome]) -> bool:
     states = {outcome.state for outcome in found}
     if not states.isdisjoint(("running", "queued")):
         return True
-    run = latest_run(work.config, work.base)
+    run = latest_run(work.layout.root, work.base)
     return states != {"completed"} and run is not None and not is_over(run)
 
 

@@ -2,15 +2,18 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
 from ensemake.check import load_config
 from ensemake.cli import ensemake
+from ensemake.lock import hold, release
 from ensemake.member.generate import generate
 from ensemake.member.plan import Plan, expand_work
 
@@ -159,12 +162,25 @@ def test_status_is_watched_until_nothing_runs(
         holder.communicate("\n")
         status.write_text(content)
 
-    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("ensemake.cli.time", SimpleNamespace(sleep=sleep))
     lines = ask("status", "--watch", "sweep").output.splitlines()
     assert [line for line in lines if line.startswith("sweep")] == [
         "sweep: 1 completed, 1 failed, 1 running of 3",
         "sweep: 2 completed, 1 failed of 3",
     ]
+
+
+def test_a_run_between_two_members_is_watched_on(
+    swept: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = swept.results / ".ensemake" / "sweep" / "run.lock"
+    hold(lock, "sweep")
+    clock = SimpleNamespace(sleep=lambda seconds: release(lock))
+    monkeypatch.setattr("ensemake.cli.time", clock)
+    assert ask("status", "--watch", "sweep").output.count("sweep: 2 completed") == 2
+    holder = {"host": socket.gethostname(), "pid": 2**22 + 1, "since": ""}
+    lock.write_text(json.dumps(holder))  # killed: nobody let go of it
+    assert ask("status", "--watch", "sweep").output.count("sweep: 2 completed") == 1
 
 
 def test_a_saved_config_was_checked_when_it_was_run(swept: Project) -> None:

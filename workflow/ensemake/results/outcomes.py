@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemake.config.schema import Scalar
+from ensemake.lock import holder
 from ensemake.member.layout import SUBFOLDER
 from ensemake.member.plan import Planned, Work
 from ensemake.member.state import MEANING, State, StatusFile, state
@@ -73,8 +74,7 @@ def is_under_way(work: Work, found: Sequence[Outcome]) -> bool:
     states = {outcome.state for outcome in found}
     if not states.isdisjoint(("running", "queued")):
         return True
-    run = latest_run(work.layout.root, work.base)
-    return states != {"completed"} and run is not None and not is_over(run)
+    return states != {"completed"} and holder(work.base / work.layout.lock) is not None
 
 
 def queued(work: Work) -> set[str]:

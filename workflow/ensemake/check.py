@@ -99,10 +99,15 @@ def check_shape(document: Document) -> Config:
     return Config.model_validate(document.data)
 
 
-def expanded(document: Document, config: Config, entity: str) -> Work:
+def expanded(
+    document: Document,
+    config: Config,
+    entity: str,
+    make: Callable[[Config, str], Work] = expand_work,
+) -> Work:
     """Return the members of an entity of a checked config; what only they show are faults too."""
     try:
-        return expand_work(config, entity)
+        return make(config, entity)
     except ConfigError as error:
         faults = [document.fault(fault.path, fault.message) for fault in error.faults]
         raise ConfigError(document.file, faults) from None

@@ -55,8 +55,9 @@ class Question:
         return document, check_config(document)
 
     def works(self, names: Sequence[str] = ()) -> "list[Work]":
-        """Return the members of these entities, or of all."""
+        """Return the members of these entities, or of all; as they were run if nothing changed."""
         from ensemake.check import expanded
+        from ensemake.member.plan import known_work
 
         document, config = self.experiment
         for name in names:
@@ -64,7 +65,7 @@ class Question:
                 hint = did_you_mean(name, config.entities)
                 message = f"{document.file} has no model or ensemble {name!r}{hint}"
                 raise click.ClickException(message)
-        return [expanded(document, config, name) for name in names or config.entities]
+        return [expanded(document, config, name, known_work) for name in names or config.entities]
 
 
 def _setting(text: str) -> tuple[str, Any]:

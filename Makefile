@@ -21,7 +21,7 @@ bench: $(VENV)/.ready ## measure what a member costs, beside other tools; BENCH=
 	python tests/benchmarks/bench.py $(BENCH)
 
 profiles: $(VENV)/.ready ## make --profile local, slurm and pbs work from any folder
-	python scripts/profiles.py
+	ensemake profiles
 
 lock: ## renew the lock file after a change in pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-emit-index-url \

@@ -1,4 +1,5 @@
-# Questions: each prints its answer; only prune changes anything, and only when confirmed.
+# Questions: each prints the answer of the command `ensemake`; only prune changes anything, and only
+# when confirmed.
 
 
 rule preview:
@@ -6,11 +7,11 @@ rule preview:
         EXPERIMENT.question_log("preview"),
     localrule: True
     params:
-        command=EXPERIMENT.command("preview.py"),
+        command=EXPERIMENT.ask("preview"),
         at_once=EXPERIMENT.at_once,
         config=EXPERIMENT.asked,
     shell:
-        "{params.command:q} {params.at_once} {params.config:q} | tee {log:q}"
+        "{params.command:q} {params.config:q} {params.at_once} | tee {log:q}"
 
 
 for target in ("status", "results"):
@@ -22,7 +23,7 @@ for target in ("status", "results"):
             EXPERIMENT.question_log(target),
         localrule: True
         params:
-            command=EXPERIMENT.command(f"{target}.py"),
+            command=EXPERIMENT.ask(target),
             config=EXPERIMENT.asked,
         shell:
             "{params.command:q} {params.config:q} | tee {log:q}"
@@ -33,8 +34,8 @@ rule prune:
         EXPERIMENT.question_log("prune"),
     localrule: True
     params:
-        command=EXPERIMENT.command("prune.py"),
+        command=EXPERIMENT.ask("prune"),
         config=EXPERIMENT.asked,
-        confirm=["--confirm"] if config.get("confirm") == "prune" else [],
+        confirm=["--yes"] if config.get("confirm") == "prune" else [],
     shell:
-        "{params.command:q} {params.confirm} {params.config:q} | tee {log:q}"
+        "{params.command:q} {params.config:q} {params.confirm} | tee {log:q}"

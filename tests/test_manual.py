@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from ensemake.check import load_config
+from ensemake.cli import ensemake
 from ensemake.config.yamlfile import load_yaml
 from ensemake.member.generate import generate
 from ensemake.member.plan import Plan, expand_work
@@ -149,6 +151,10 @@ def test_functions_and_fields_are_all_named() -> None:
         assert f"| `{field.name}` |" in TEXT
 
 
+def test_commands_are_all_explained() -> None:
+    assert re.findall(r"^\| `ensemake (\w+)` \|", TEXT, re.MULTILINE) == list(ensemake.commands)
+
+
 def test_links_lead_somewhere() -> None:
     headings = {
         re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
@@ -173,6 +179,12 @@ def test_outputs_are_real(project: Project) -> None:
     assert project.run("preview").stdout == output("preview")
     assert project.run().returncode == 1
     assert project.run("status").stdout == output("status")
+    told = output("find").partition("\n")
+    asked = shlex.split(told[0].removeprefix("$ "))
+    found = subprocess.run(
+        asked, cwd=project.folder, env=project.environment, capture_output=True, text=True
+    )
+    assert found.stdout == told[2]
     project.write("config/config.yaml", config.replace(", 0.5]", "]"))
     assert project.run("prune").stdout == output("prune")
     project.write("Snakefile", next(b.body for b in BLOCKS if b.about == "Snakefile"))

@@ -32,13 +32,23 @@ def test_an_installed_copy_runs(installed: Path, project: Project) -> None:
     project.save()
     environment = {**project.environment, "PYTHONPATH": str(installed)}
     here = {"cwd": project.folder, "env": environment}
-    where = run([sys.executable, "-m", "ensemake.paths", "snakefile"], **here).strip()
-    profiles = run([sys.executable, "-m", "ensemake.paths", "profiles"], **here).strip()
+    ensemake = [sys.executable, "-m", "ensemake.cli"]
+    where = run([*ensemake, "path", "snakefile"], **here).strip()
+    profiles = run([*ensemake, "path", "profiles"], **here).strip()
     assert Path(where).is_relative_to(installed)
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", where]
     run([*snakemake, "--profile", f"{profiles}/local"], **here)
     assert len(project.ran()) == 3
     assert "all 3 completed" in run([*snakemake, "--cores", "1", "status"], **here)
+
+
+def test_an_installed_copy_begins_a_project(installed: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(installed), "XDG_CONFIG_HOME": str(tmp_path)}
+    run([sys.executable, "-m", "ensemake.cli", "init", "new"], cwd=tmp_path, env=environment)
+    made = {path.relative_to(tmp_path / "new") for path in (tmp_path / "new").rglob("*.*")}
+    assert made >= {Path(".gitignore"), Path("config/config.yaml"), Path("code/pendulum.py")}
+    assert (tmp_path / "new" / "workflow" / "Snakefile").exists()
+    assert (tmp_path / "snakemake" / "slurm").resolve().is_relative_to(installed)
 
 
 def test_the_wheel_holds_no_caches(installed: Path) -> None:

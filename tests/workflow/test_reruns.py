@@ -321,8 +321,7 @@ def test_profiles_serve_any_folder(project: Project, tmp_path: Path) -> None:
     project.save()
     environment = {**project.environment, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}
     environment.pop("XDG_CONFIG_HOME")
-    script = [sys.executable, str(REPOSITORY / "scripts/profiles.py")]
-    subprocess.run(script, env=environment, check=True)
+    subprocess.run(["ensemake", "profiles"], env=environment, check=True)
     snakefile = str(REPOSITORY / "workflow" / "Snakefile")
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--profile", "local", "--snakefile", snakefile],

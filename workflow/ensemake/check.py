@@ -18,10 +18,12 @@ from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import program_fault
 from ensemake.member.files import OWN, Source, clashes, missing, sources
 from ensemake.member.generate import configured
+from ensemake.member.plan import Work, expand_work
 from ensemake.sweep.expressions import expression, template
 from ensemake.sweep.members import axes, expand
 from ensemake.sweep.spaces import axis, check_name
 
+DEFAULT_CONFIG = "config/config.yaml"
 COLON = ("auto", "srun", "mpirun", "mpiexec", "aprun")  # launchers of several programs
 TARGETS = ("all", "generate", "preview", "status", "results", "prune")
 RULE_PREFIXES = ("generate_", "batch_", "files_", "members_", "collect_", "plot_")
@@ -95,6 +97,20 @@ def check_shape(document: Document) -> Config:
     if faults:
         raise ConfigError(document.file, faults)
     return Config.model_validate(document.data)
+
+
+def expanded(
+    document: Document,
+    config: Config,
+    entity: str,
+    make: Callable[[Config, str], Work] = expand_work,
+) -> Work:
+    """Return the members of an entity of a checked config; what only they show are faults too."""
+    try:
+        return make(config, entity)
+    except ConfigError as error:
+        faults = [document.fault(fault.path, fault.message) for fault in error.faults]
+        raise ConfigError(document.file, faults) from None
 
 
 def _shape_faults(document: Document) -> list[Fault]:

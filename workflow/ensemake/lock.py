@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -66,6 +67,21 @@ def hold(path: Path, what: str) -> None:
     me = Holder(socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"))
     _write(file, me)
     threading.Thread(target=_beat, args=(file, me), daemon=True).start()
+
+
+def holder(path: Path) -> Holder | None:
+    """Return who says to hold a lock, without touching it; None if nobody does or lives."""
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8") as file:
+        found = _read(file)
+    with suppress(PermissionError):  # somebody else's process
+        if found and found.host == socket.gethostname():
+            try:
+                os.kill(found.pid, 0)
+            except ProcessLookupError:
+                return None
+    return found
 
 
 def _lock_or_fail(file: IO[str], what: str) -> None:

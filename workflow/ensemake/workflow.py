@@ -27,7 +27,7 @@ from snakemake.utils import available_cpu_count
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
-from ensemake.check import check_config, check_shape, rule_name
+from ensemake.check import DEFAULT_CONFIG, check_config, check_shape, expanded, rule_name
 from ensemake.cluster.end_reasons import cluster_reason, explain
 from ensemake.cluster.resources import batch_resources, member_resources
 from ensemake.cluster.slurm_jobs import submit_plainly
@@ -41,7 +41,7 @@ from ensemake.member.command import resource
 from ensemake.member.files import sources
 from ensemake.member.launchers import STEPS
 from ensemake.member.layout import Layout, config_copy, layout, root
-from ensemake.member.plan import Plan, Planned, Work, expand_work, save_work
+from ensemake.member.plan import Plan, Planned, Work, save_work
 from ensemake.member.state import State, StatusFile, is_generated, state
 from ensemake.paths import share
 from ensemake.results import provenance
@@ -50,7 +50,6 @@ from ensemake.results.provenance import VARIABLE
 from ensemake.show.page import page_path
 from ensemake.show.progress import EXPECTED
 
-DEFAULT_CONFIG = "config/config.yaml"
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
 
@@ -147,6 +146,11 @@ class ExperimentRules:
     def command(self, script: str) -> list[str]:
         """Return the words that run one of the scripts."""
         return [sys.executable, str(share() / "scripts" / script)]
+
+    def ask(self, question: str) -> list[str]:
+        """Return the words of the command that answers a question about a saved config."""
+        # -P: a file of the working directory may be called as a module is
+        return [sys.executable, "-P", "-m", "ensemake.cli", question, "--saved"]
 
     def shell(self, script: str, arguments: str) -> str:
         """Return a shell command that runs a script: as a param, its path would cause reruns."""
@@ -282,13 +286,8 @@ class EntityRules:
     @cached_property
     def work(self) -> Work:
         """The members, expanded once."""
-        document = self.experiment.document
         with _Told():
-            try:
-                return expand_work(self.experiment.config, self.name)
-            except ConfigError as error:
-                faults = [document.fault(f.path, f.message) for f in error.faults]
-                raise ConfigError(document.file, faults) from None
+            return expanded(self.experiment.document, self.experiment.config, self.name)
 
     # ---- the look: what is to be done; writes nothing ----
 
@@ -588,9 +587,7 @@ def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> 
     asked = [entity.name for entity in experiment.entities if entity.asked]
     if not asked:
         return
-    script = share() / "scripts" / ("status.py" if succeeded else "results.py")
-    only = [word for name in asked for word in ("--entity", name)]
-    words = [sys.executable, str(script), *only, experiment.saved]
+    words = [*experiment.ask("status" if succeeded else "results"), experiment.saved, "--", *asked]
     told = subprocess.run(words, check=False, capture_output=True, text=True)
     where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
     text = (told.stdout + told.stderr).rstrip() + (f"\n{where}" if succeeded else "")

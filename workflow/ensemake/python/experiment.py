@@ -47,7 +47,7 @@ VERBOSITY = ("info", "debug", "developer")
 TOLD = 5  # failed members that an error tells in full
 COMMENT = """\
 Written by ensemake's Python interface. To continue without Python, from {base}:
-snakemake --snakefile "$(ensemake-path snakefile)" --profile local --configfile {file}"""
+snakemake --snakefile "$(ensemake path snakefile)" --profile local --configfile {file}"""
 
 Item = Model | Ensemble
 _Known = tuple[bool, dict[str, Outcome]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemake.config.schema import Scalar
+from ensemake.lock import holder
 from ensemake.member.layout import SUBFOLDER
 from ensemake.member.plan import Planned, Work
 from ensemake.member.state import MEANING, State, StatusFile, state
@@ -66,6 +67,14 @@ def outcomes(work: Work) -> list[Outcome]:
             now = "queued"
         found.append(Outcome(member, now, status))
     return found
+
+
+def is_under_way(work: Work, found: Sequence[Outcome]) -> bool:
+    """Tell whether members run, or a living run has some still before it."""
+    states = {outcome.state for outcome in found}
+    if not states.isdisjoint(("running", "queued")):
+        return True
+    return states != {"completed"} and holder(work.base / work.layout.lock) is not None
 
 
 def queued(work: Work) -> set[str]:
@@ -183,7 +192,7 @@ def status_lines(work: Work, found: Sequence[Outcome] | None = None) -> list[str
         lines.append(f"  and {left} more: see {work.layout.directory}/results.csv")
     gone = leftovers(work)
     if gone:
-        lines.append(f"  {len(gone)} no longer in the config (the target prune lists them)")
+        lines.append(f"  {len(gone)} no longer in the config (ensemake prune lists them)")
     return lines
 
 

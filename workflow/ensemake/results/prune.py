@@ -32,3 +32,13 @@ def prune(work: Work, confirmed: bool) -> list[str]:
                 path.parent.rmdir()
     verb = "deleted" if confirmed else "would delete"
     return [f"{verb} {path}" for path in found]
+
+
+def prune_advice(count: int, confirmed: bool) -> str:
+    """Say what was done with so many leftover directories, or how to delete them."""
+    if not count:
+        return "Nothing to prune: every member directory belongs to the config."
+    if confirmed:
+        return f"{count} deleted."
+    how = "ensemake prune --yes, or the target prune with --config confirm=prune"
+    return f"{count} not in the config; nothing was deleted. To delete: {how}"

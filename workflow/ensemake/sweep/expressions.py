@@ -81,7 +81,7 @@ class Expression:
     def evaluate(self, params: Mapping[str, Scalar]) -> Any:
         """Return the value; raise ValueError if it cannot be computed."""
         try:
-            value = self._call(params)
+            value = self._call({**GLOBALS, **params})
             if isinstance(value, jinja2.Undefined):
                 str(value)  # StrictUndefined says here what is missing
         except Exception as error:
@@ -100,7 +100,7 @@ class Template:
     def render(self, params: Mapping[str, Scalar]) -> str:
         """Return the text; raise ValueError, with the line, if it cannot be rendered."""
         try:
-            return self._render(params)
+            return self._render({**GLOBALS, **params})
         except Exception as error:
             raise ValueError(f"{_line(error)}{_reason(error, params)}") from None
 
@@ -155,7 +155,8 @@ def _environment(newline: str) -> jinja2.Environment:
     )
     # a cluster job evaluates anew what the main process has evaluated
     del environment.filters["random"]
-    environment.globals = dict(GLOBALS)
+    # Jinja2 would look up each function anew for each member: they are given with the parameters
+    environment.globals = {}
     return environment
 
 

@@ -236,3 +236,45 @@ def test_starts_fast(swept: Project) -> None:
 def test_paths_are_there() -> None:
     assert Path(ask("path", "snakefile").output.strip()).is_file()
     assert os.listdir(ask("path", "profiles").output.strip())
+
+
+@pytest.fixture
+def ran(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Three members that completed."""
+    project.write("in.cfg", "x = ;x;")
+    metrics = {"v": {"file": "out.json", "key": "value"}}
+    project.ensemble(metrics=metrics, files={"to_configure": ["in.cfg"]})
+    assert project.run().returncode == 0
+    monkeypatch.chdir(project.folder)
+    return project
+
+
+@pytest.mark.workflow
+def test_what_was_run_is_told_by_the_results_alone(ran: Project) -> None:
+    told = ask("status").output
+    assert told == "sweep: all 3 completed\n"
+    (ran.folder / "in.cfg").unlink()
+    for text in (None, "experiment: exp\nensembles: 3\n", "a: [\n"):
+        if text:
+            (ran.folder / "config" / "config.yaml").write_text(text)
+        answer = ask("status")
+        assert answer.stdout == told
+        assert answer.stderr == "config/config.yaml has faults; this is what was run last.\n"
+        assert ask("preview").exit_code == 1
+        assert ask("prune", "--yes").exit_code == 1
+    before = (ran.results / "sweep" / "results.csv").read_text()
+    (ran.results / "sweep" / "results.csv").unlink()
+    assert ask("results").exit_code == 0
+    assert (ran.results / "sweep" / "results.csv").read_text() == before
+
+
+@pytest.mark.workflow
+def test_results_that_were_moved(ran: Project, tmp_path: Path) -> None:
+    moved = ran.results.rename(tmp_path / "copy")
+    assert ask("status", str(moved)).output == "sweep: all 3 completed\n"
+    assert ask("status", str(moved), "sweep").output == "sweep: all 3 completed\n"
+    (directory,) = ask("find", str(moved / "sweep"), "x == 2").output.split()
+    assert Path(directory, "params.json").exists()
+    assert ask("results", str(moved)).exit_code == 0
+    assert (moved / "overview.html").exists()
+    assert not ran.results.exists()

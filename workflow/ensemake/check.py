@@ -23,7 +23,6 @@ from ensemake.sweep.expressions import expression, template
 from ensemake.sweep.members import axes, expand
 from ensemake.sweep.spaces import axis, check_name
 
-DEFAULT_CONFIG = "config/config.yaml"
 COLON = ("auto", "srun", "mpirun", "mpiexec", "aprun")  # launchers of several programs
 TARGETS = ("all", "generate", "preview", "status", "results", "prune")
 RULE_PREFIXES = ("generate_", "batch_", "files_", "members_", "collect_", "plot_")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ensemake.config.faults import ConfigError, did_you_mean
+from ensemake.paths import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from ensemake.config.schema import Config
@@ -40,19 +41,28 @@ class Question:
     @cached_property
     def experiment(self) -> "tuple[Document, Config]":
         """The config, checked as the workflow does; the working directory is changed."""
-        from ensemake.check import DEFAULT_CONFIG, check_config
+        from ensemake.check import check_config
         from ensemake.config.yamlfile import Document, load_yaml
         from ensemake.member.plan import read_config
 
-        # as Snakemake: the file is looked for here, what it names in the directory
-        file = self.configfile and self.configfile.absolute()
-        os.chdir(self.directory)
+        file = self.file
         sys.dont_write_bytecode = True  # of strategies in the user's folder
         if self.saved:
             return Document("the config"), read_config(self.saved)
-        document = load_yaml(Path(os.path.relpath(file or DEFAULT_CONFIG)))
+        document = load_yaml(file)
         document.override(dict(_setting(text) for text in self.config))
         return document, check_config(document)
+
+    @cached_property
+    def file(self) -> Path:
+        """The config's path, seen from the working directory, which is entered.
+
+        As Snakemake: the file is looked for from where one is, what it names from the directory.
+        """
+        if self.configfile:
+            self.configfile = self.configfile.absolute()
+        os.chdir(self.directory)
+        return Path(os.path.relpath(self.configfile or DEFAULT_CONFIG))
 
     def works(self, names: Sequence[str] = ()) -> "list[Work]":
         """Return the members of these entities, or of all; as they were run if nothing changed."""
@@ -66,6 +76,35 @@ class Question:
                 message = f"{document.file} has no model or ensemble {name!r}{hint}"
                 raise click.ClickException(message)
         return [expanded(document, config, name, known_work) for name in names or config.entities]
+
+    def ran(self, names: Sequence[str] = ()) -> "tuple[Config, list[Work]]":
+        """Return what was run: told by the results alone, where the config cannot tell it."""
+        from ensemake.member.plan import last_run
+
+        assert self.file
+        paths = [Path(name) for name in names]
+        if paths and (paths[0] / ".ensemake").is_dir():  # an experiment's folder
+            return last_run(paths[0], names[1:])
+        if paths and len(paths[0].parts) > 1 and (paths[0].parent / ".ensemake").is_dir():
+            return last_run(paths[0].parent, [path.name for path in paths])
+        try:
+            return self.experiment[1], self.works(names)
+        except ConfigError as error:
+            folders = self._folders()
+            if len(folders) != 1:
+                raise
+            click.echo(f"{error.file} has faults; this is what was run last.", err=True)
+            return last_run(folders[0], names)
+
+    def _folders(self) -> list[Path]:
+        """Return the folders of the experiments that may be meant, though the config has faults."""
+        from ensemake.config.yamlfile import load_yaml
+        from ensemake.member.layout import experiment_folders
+
+        data: Any = {}
+        with suppress(ConfigError):
+            data = load_yaml(self.file).data
+        return experiment_folders(data if isinstance(data, dict) else {})
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -175,7 +214,7 @@ def preview_command(question: Question, entities: Sequence[str], at_once: int | 
 @asked
 def status_command(question: Question, entities: Sequence[str], watch: bool) -> None:
     """Tell what became of every member."""
-    works = question.works(entities)
+    _, works = question.ran(entities)
     with suppress(KeyboardInterrupt):
         while True:
             lines, is_over = _look(works)
@@ -204,9 +243,10 @@ def results_command(question: Question, entities: Sequence[str]) -> None:
     """Write tables, plots and the page of whatever has finished."""
     from ensemake.show.page import write_page
 
-    for work in question.works(entities):
+    config, works = question.ran(entities)
+    for work in works:
         click.echo("\n".join(_write(work)))
-    click.echo(write_page(question.experiment[1]))
+    click.echo(write_page(config))
 
 
 def _write(work: "Work") -> list[str]:
@@ -252,7 +292,7 @@ def find_command(question: Question, entity: str, expression: str) -> None:
     """
     from ensemake.results.find import find
 
-    (work,) = question.works([entity])
+    _, (work,) = question.ran([entity])
     try:
         found = find(work, expression)
     except ValueError as error:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+DEFAULT_CONFIG = "config/config.yaml"  # of a project's folder
 
 
 def share() -> Path:

@@ -27,7 +27,7 @@ from snakemake.utils import available_cpu_count
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
-from ensemake.check import DEFAULT_CONFIG, check_config, check_shape, expanded, rule_name
+from ensemake.check import check_config, check_shape, expanded, rule_name
 from ensemake.cluster.end_reasons import cluster_reason, explain
 from ensemake.cluster.resources import batch_resources, member_resources
 from ensemake.cluster.slurm_jobs import submit_plainly
@@ -43,7 +43,7 @@ from ensemake.member.launchers import STEPS
 from ensemake.member.layout import Layout, config_copy, layout, root
 from ensemake.member.plan import Plan, Planned, Work, save_work
 from ensemake.member.state import State, StatusFile, is_generated, state
-from ensemake.paths import share
+from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
 from ensemake.results.collect import members_digest, read_collected, results_state
 from ensemake.results.provenance import VARIABLE

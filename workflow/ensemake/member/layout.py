@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ensemake.config.schema import Config
 
@@ -102,6 +103,15 @@ def layout(config: Config, entity: str) -> Layout:
 def root(config: Config) -> Path:
     """Return the folder of an experiment's results."""
     return Path(config.results) / config.experiment
+
+
+def experiment_folders(data: Mapping[str, Any]) -> list[Path]:
+    """Return the folders of experiments that have been run, as far as a config names one."""
+    results, name = data.get("results", "results"), data.get("experiment", "*")
+    if not isinstance(results, str) or not isinstance(name, str):
+        return []
+    found = Path(results).glob(f"{name}/.ensemake/config.json")
+    return sorted(path.parent.parent for path in found)
 
 
 def config_copy(root: Path) -> Path:

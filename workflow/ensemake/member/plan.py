@@ -15,7 +15,7 @@ from typing import Any
 from ensemake.atomic import write_atomically
 from ensemake.config.faults import ConfigError, Fault, KeyPath
 from ensemake.config.schema import Config, Ensemble, Model, Scalar
-from ensemake.member.layout import Layout, layout, places, root
+from ensemake.member.layout import Layout, config_copy, layout, places, root
 from ensemake.member.recipe import recipe_hash
 from ensemake.member.state import is_complete
 from ensemake.sweep.identity import canonical, recipe_digest
@@ -248,6 +248,22 @@ def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
     swept = [SweptAxis(tuple(names), log) for names, log in data["swept"]]
     settings = _settings(data["settings"])
     return Work(entity, where, settings, data["recipe"], planned, swept, data["drawn"], base)
+
+
+def last_run(root: Path, entities: Sequence[str] = ()) -> tuple[Config, list[Work]]:
+    """Return what was run last in an experiment's folder, wherever that lies now.
+
+    Parameters
+    ----------
+    root
+        The experiment's folder.
+    entities
+        Names of models and ensembles; by default all that have been run.
+    """
+    config = read_config(config_copy(root))
+    here = config.model_copy(update={"results": str(root.parent), "experiment": root.name})
+    were = [name for name in config.entities if (Layout(root, name, False).planned).exists()]
+    return here, [read_work(root, name) for name in entities or were]
 
 
 def known_work(config: Config, entity: str, base: Path = Path()) -> Work:

@@ -125,13 +125,17 @@ def test_completed_runs_again_without_its_output(tmp_path: Path) -> None:
     assert status(folder)["attempt"] == 2
 
 
-def test_output_of_another_recipe_does_not_count(tmp_path: Path) -> None:
-    make(tmp_path, ["sh", "-c", "mkdir -p d; echo old > d/a"], outputs=["d/a"])
+def test_what_another_recipe_left_is_not_gone_on_from(tmp_path: Path) -> None:
+    """The generate step clears it; without that run.sh leaves all as it is."""
+    make(tmp_path, ["sh", "-c", "echo old > a"], outputs=["a"])
     bash(tmp_path)
-    folder = make(tmp_path, ["true"], outputs=["d/a"], digest="1-b")
-    assert bash(folder).returncode == 1
-    assert status(folder)["reason"] == "left no output d/a"
-    assert (folder / "previous/d/a").read_text() == "old\n"
+    before = (tmp_path / "status.json").read_text()
+    folder = make(tmp_path, ["sh", "-c", "echo new > a"], outputs=["a"], digest="1-b")
+    done = bash(folder)
+    assert done.returncode == 1
+    assert "another recipe" in done.stderr
+    assert (folder / "a").read_text() == "old\n"
+    assert (folder / "status.json").read_text() == before
 
 
 def wait_for(path: Path) -> None:

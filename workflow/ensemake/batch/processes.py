@@ -125,7 +125,7 @@ def _spawn(task: Task) -> int:
     with _locked(task.directory) as lock:
         return os.posix_spawnp(
             "bash",
-            ["bash", os.path.join(task.directory, "run.sh")],
+            ["bash", "-p", os.path.join(task.directory, "run.sh")],
             {**os.environ, **task.environ, **_gpus(task), **({LOCKED: "1"} if lock else {})},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -32,7 +32,9 @@ def launched(folder: Path, run: dict[str, Any], needs: dict[str, int], **environ
     """The words that the launcher of a member was started with."""
     settings = RunSettings.model_validate({"exe": "echo", **run})
     lines = launch_lines(settings, needs, [[other.exe] for other in settings.mpmd])
-    text = "\n".join([*lines, '"${_ensemake_launch[@]}" echo ${_ensemake_further[@]+"${_ensemake_further[@]}"}'])
+    text = "\n".join(
+        [*lines, '"${_ensemake_launch[@]}" echo ${_ensemake_further[@]+"${_ensemake_further[@]}"}']
+    )
     path = f"{folder}:/usr/bin:/bin"
     done = subprocess.run(
         ["bash", "-euc", text], env={"PATH": path, **environ}, capture_output=True, text=True

@@ -94,7 +94,9 @@ def _by_rank(
     text = "\n".join([*lines, f'exec "${{@:1:$#-{behind}}}"'])
     further = " ".join(quote(word) for words in others for word in words)
     whole = _array(launcher, settings, needs)
-    return f"{whole}; _ensemake_launch+=(bash -pc {quote(text)} bash); _ensemake_further=({further})"
+    return (
+        f"{whole}; _ensemake_launch+=(bash -pc {quote(text)} bash); _ensemake_further=({further})"
+    )
 
 
 def _part(launcher: str, other: Program, sizes: Needs, command: Sequence[str]) -> str:

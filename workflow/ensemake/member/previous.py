@@ -1,4 +1,4 @@
-"""What another recipe left in a member's directory: moved to previous/, brought back with the recipe.
+"""What another recipe left in a member's directory: moved to previous/, back with the recipe.
 
 Codes go on from the newest checkpoint they find, so a member has to start in a directory that holds
 what its recipe says and nothing else. Each step is a rename; what a kill cut short is finished the
@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ensemake.member.runscript import digest_in
@@ -34,6 +35,8 @@ def make_way(directory: Path, digest: str, ran: str, kept: Collection[str]) -> N
     kept
         Names that do not belong to the member: a model's tables lie beside its files.
     """
+    if not os.listdir(directory):  # as most are
+        return
     folder = directory / FOLDER
     moving, back = folder / ".moving", folder / ".back"
     if back.is_dir():
@@ -73,6 +76,9 @@ def _set_aside(directory: Path, moving: Path, kept: Collection[str]) -> None:
     """First run.sh, so that nothing is run in half a directory, then what claims a success."""
     moving.mkdir(parents=True, exist_ok=True)
     for name in sorted(_entries(directory, kept), key=_first):
+        if os.path.lexists(moving / name):  # of an earlier time that was cut short
+            moving.rename(_next(moving.parent))
+            moving.mkdir()
         _move(directory / name, moving / name)
     if any(moving.iterdir()):
         moving.rename(_next(moving.parent))
@@ -86,6 +92,8 @@ def _set_aside(directory: Path, moving: Path, kept: Collection[str]) -> None:
 def _finish(back: Path, directory: Path) -> None:
     """Bring back; what claims a success comes last."""
     for name in sorted(os.listdir(back), key=_first, reverse=True):
+        with suppress(OSError):  # an empty folder that Snakemake made for what it waits for
+            (directory / name).rmdir()
         _move(back / name, directory / name)
     back.rmdir()
 

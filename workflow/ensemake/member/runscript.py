@@ -45,12 +45,16 @@ fi
 # status.json is one line, written in one go where there is none: half of it, on a full disk, is no
 # JSON and counts as none. One that is there is replaced by a rename.
 # Without job control `wait` does not see a command that is only suspended.
-# Without -p, bash would let BASH_ENV, CDPATH, SHELLOPTS and exported functions take part; who starts
-# many members says -p and spares the second start. In POSIX's mode no function hides `exec`.
-# The variables as they were given are known to Linux alone.
+# Without -p, bash would let BASH_ENV, CDPATH, SHELLOPTS and exported functions take part; who
+# starts many members says -p and spares the second start. What the environment was at the start is
+# known on Linux alone.
 MACHINERY = r"""
 # ---- the same in every run.sh: nothing of the environment takes part in what follows ----
 
+if [[ $- != *p* ]]; then
+  POSIXLY_CORRECT=${POSIXLY_CORRECT-y} # from here on no function hides unset and exec
+  unset -f mapfile printf
+fi
 _ensemake_own=$'\n('@NAMES@')='
 _ensemake_given=() _ensemake_environ=()
 [[ ! -r /proc/self/environ ]] || mapfile -d '' -t _ensemake_environ </proc/self/environ || :
@@ -64,7 +68,6 @@ if [[ $_ensemake_text =~ $_ensemake_own ]]; then
   unset -v BASH_COMPAT EXECIGNORE FUNCNEST TMOUT
 fi
 if [[ $- != *p* ]]; then
-  POSIXLY_CORRECT=${POSIXLY_CORRECT-y}
   exec ${_ensemake_given[@]+/usr/bin/env "${_ensemake_given[@]}"} "$BASH" -p "$_ensemake_script"
 fi
 set +o posix
@@ -132,7 +135,7 @@ _ensemake_manager() { # set why: what Slurm says of a job that it ends
   fi
 }
 
-_ensemake_cancelled() { # exit code, reason; before Slurm is asked, which may take longer than we have
+_ensemake_cancelled() { # exit code, reason; Slurm is asked later, it may take longer than we have
   _ensemake_record cancelled "$@"
   _ensemake_manager
   _ensemake_fail cancelled "$1" "$2${_ensemake_why:+ (Slurm: $_ensemake_why)}"
@@ -205,7 +208,8 @@ if [ -n "$_ensemake_signal" ]; then
   _ensemake_cancelled $((_ensemake_code ? _ensemake_code : 143)) "stopped by SIG$_ensemake_signal"
 elif ((_ensemake_code == 143 || _ensemake_code == 130)); then # it reached the command before us
   _ensemake_cancelled $_ensemake_code "stopped by SIG$(kill -l $((_ensemake_code - 128)))"
-elif ((_ensemake_code > 128)) && _ensemake_name=$(kill -l $((_ensemake_code - 128)) 2>/dev/null); then
+elif ((_ensemake_code > 128)) &&
+  _ensemake_name=$(kill -l $((_ensemake_code - 128)) 2>/dev/null); then
   _ensemake_fail failed $_ensemake_code "killed by SIG$_ensemake_name"
 elif ((_ensemake_code)); then
   _ensemake_fail failed $_ensemake_code "exit code $_ensemake_code"

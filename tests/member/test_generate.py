@@ -16,6 +16,7 @@ from ensemake.config.schema import Config
 from ensemake.member.generate import generate
 from ensemake.member.plan import Plan, Work, expand_work
 from ensemake.member.state import state
+from ensemake.results.prune import prune
 
 NASTY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\0"), max_size=20)
@@ -310,7 +311,14 @@ def test_folders_that_may_not_be_written_and_links_move_too(tmp_path: Path) -> N
     assert stat.S_IMODE((folder / "previous/1/d").stat().st_mode) == 0o500
     assert (folder / "previous/1/l").is_symlink()
     assert (tmp_path / "outside/file").read_text() == "mine"
-    (folder / "previous/1/d").chmod(0o700)
+    ensemble = work(tmp_path, run_settings={"exe": "bash", "exe_args": ["-c", "echo 1"]})
+    (line,) = prune(ensemble, confirmed=False)
+    assert "s/*/previous: older results of 1 members, 0.0 MB" in line
+    assert (folder / "previous/1/l").is_symlink()
+    assert len(prune(ensemble, confirmed=True)) == 1
+    assert not (folder / "previous").exists()
+    assert (tmp_path / "outside/file").exists()
+    assert prune(ensemble, confirmed=True) == []
 
 
 def test_a_models_tables_stay(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The manual is true: its tables are those of the code, its examples load, its outputs are real."""
 
 import importlib.util
-import os
 import json
+import os
 import re
 import shlex
 import shutil

@@ -313,7 +313,7 @@ def test_folders_that_may_not_be_written_and_links_move_too(tmp_path: Path) -> N
     assert (tmp_path / "outside/file").read_text() == "mine"
     ensemble = work(tmp_path, run_settings={"exe": "bash", "exe_args": ["-c", "echo 1"]})
     (line,) = prune(ensemble, confirmed=False)
-    assert "s/*/previous: older results of 1 members, 0.0 MB" in line
+    assert "s/*/previous: older results of 1 member, 0.0 MB" in line
     assert (folder / "previous/1/l").is_symlink()
     assert len(prune(ensemble, confirmed=True)) == 1
     assert not (folder / "previous").exists()

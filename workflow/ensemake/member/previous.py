@@ -58,10 +58,10 @@ def _is_of_another(directory: Path, digest: str, ran: str, kept: Collection[str]
 
 
 def _written(directory: Path) -> str | None:
-    """Return the recipe that a run.sh was written for; None if there is no run.sh."""
+    """Return the recipe that a run.sh was written for; None if there is none to read."""
     try:
         return digest_in((directory / "run.sh").read_text(errors="replace")) or "?"
-    except FileNotFoundError:
+    except OSError:
         return None
 
 

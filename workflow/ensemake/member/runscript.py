@@ -57,7 +57,8 @@ if [[ $- != *p* ]]; then
 fi
 _ensemake_own=$'\n('@NAMES@')='
 _ensemake_given=() _ensemake_environ=()
-[[ ! -r /proc/self/environ ]] || mapfile -d '' -t _ensemake_environ </proc/self/environ || :
+[[ ! -r /proc/self/environ ]] ||
+  mapfile -d '' -t _ensemake_environ </proc/self/environ 2>/dev/null || : # from bash 4.4 on
 printf -v _ensemake_text '\n%s' ${_ensemake_environ[@]+"${_ensemake_environ[@]}"}
 if [[ $_ensemake_text =~ $_ensemake_own ]]; then
   for _ensemake_text in "${_ensemake_environ[@]}"; do

@@ -63,7 +63,7 @@ def _previous(work: Work, confirmed: bool) -> Iterator[str]:
     if left:
         members = len({path.parent for path in left})
         where = work.layout.member("*") / FOLDER
-        yield f"{where}: older results of {members} members, {size / 1e6:.1f} MB"
+        yield f"{where}: older results of {members} member{'s' * (members != 1)}, {size / 1e6:.1f} MB"
 
 
 def _finished(folder: Path) -> Iterator[Path]:

@@ -62,8 +62,9 @@ def _previous(work: Work, confirmed: bool) -> Iterator[str]:
             path.parent.rmdir()
     if left:
         members = len({path.parent for path in left})
+        plural = "s" if members > 1 else ""
         where = work.layout.member("*") / FOLDER
-        yield f"{where}: older results of {members} member{'s' * (members != 1)}, {size / 1e6:.1f} MB"
+        yield f"{where}: older results of {members} member{plural}, {size / 1e6:.1f} MB"
 
 
 def _finished(folder: Path) -> Iterator[Path]:

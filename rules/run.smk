@@ -19,4 +19,4 @@ for entity in EXPERIMENT.single:
             digest=entity.digest,
             script=entity.script,
         shell:
-            "exec bash {params.script:q} > {log:q} 2>&1"
+            "exec bash -p {params.script:q} > {log:q} 2>&1"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ensemake.batch.allocation import Node, available_cpus
 from ensemake.batch.placement import Needs, Slot, slots
-from ensemake.batch.runner import needs_of, slot_environ
+from ensemake.batch.runner import needs_of, slot_environ, threads_environ
 from ensemake.config.schema import Model, RunSettings
 from ensemake.member.plan import Plan, Planned
 
@@ -290,6 +290,42 @@ def test_a_killed_member_is_told_from_one_that_failed_and_leaves_nothing(batch: 
     assert not alive(int((batch.folder / "code").read_text()))
 
 
+def test_only_what_belongs_to_a_killed_member_is_ended(batch: Batch) -> None:
+    """Another member's daemon goes on, as it would if that member were alone."""
+    daemon = "setsid bash -c 'echo $$ >daemon; cd /; exec sleep 100' 9>&- &"
+    batch.write(
+        f"{daemon} until [ -s daemon ]; do :; done",
+        "until [ -s ../m0/status.json ]; do sleep 0.01; done; echo $BASHPID >../code; sleep 100",
+    )
+    process = batch.start()
+    until(lambda: (batch.folder / "m1/pid").exists() and (batch.folder / "code").exists())
+    pids = [int((batch.folder / name).read_text()) for name in ("m1/pid", "code", "m0/daemon")]
+    os.kill(pids[0], signal.SIGKILL)
+    assert process.wait(60) == 1
+    try:
+        assert [alive(pid) for pid in pids[1:]] == [False, True]
+    finally:
+        os.kill(pids[2], signal.SIGKILL)
+
+
+def test_members_know_how_many_threads_are_theirs(batch: Batch) -> None:
+    """Not those of the batch, whose own job Snakemake tells of all CPUs."""
+    batch.environ |= {"OMP_NUM_THREADS": "64", "MKL_NUM_THREADS": "64"}
+    batch.write("echo $OMP_NUM_THREADS $MKL_NUM_THREADS >seen", cpus_per_task=available_cpus())
+    assert batch.run()[0] == 0
+    assert (batch.folder / "m0/seen").read_text() == f"{available_cpus()} {available_cpus()}\n"
+
+
+def test_threads_that_the_preamble_sets_are_left_alone() -> None:
+    keys = {"run_settings": {"exe": "true"}, "batch_settings": {}}
+    plan = Plan("e", Model.model_validate(keys), [])
+    assert threads_environ(plan, Needs(tasks=2, cpus_per_task=3))["OMP_NUM_THREADS"] == "3"
+    keys["batch_settings"] = {"preamble": ["export OMP_NUM_THREADS=7"]}
+    variables = threads_environ(Plan("e", Model.model_validate(keys), []), Needs())
+    assert "OMP_NUM_THREADS" not in variables
+    assert variables["MKL_NUM_THREADS"] == "1"
+
+
 def test_members_run_on_the_other_nodes_of_an_allocation(two_nodes: Batch) -> None:
     two_nodes.write(*["echo $NODE $ENSEMAKE_NODELIST >where; sleep 0.2"] * 14)
     code, log = two_nodes.run()
@@ -381,16 +417,20 @@ def test_gpus_are_given_out_once(batch: Batch) -> None:
 
 
 def test_needs_are_the_most_of_any_member() -> None:
-    resources = {"tasks": 2, "cpus_per_task": "{{ x }}", "runtime": 5}
+    resources = {"tasks": 2, "cpus_per_task": "{{ x }}", "runtime": 5, "mem_mb_per_cpu": 7}
     settings = Model(run_settings=RunSettings(exe="true"), resources=resources)
     members = [Planned(str(x), "d", "x", {"x": x}) for x in (1, 3, 2)]
-    assert needs_of(Plan("e", settings, members)) == Needs(tasks=2, cpus_per_task=3)
+    assert needs_of(Plan("e", settings, members)) == Needs(
+        tasks=2, cpus_per_task=3, mem_mb_per_cpu=7
+    )
 
 
 def test_needs_scaled_down_to_a_small_machine() -> None:
     node = Node("laptop", 2, 1000, 0)
     assert Needs(2, 4, 1, mem_mb=2000).on(node) == Needs(1, 2, 1, mem_mb=1000)
     assert Needs(cpus_per_task=8).on(node) == Needs(cpus_per_task=2)
+    assert Needs(mem_mb_per_cpu=900).on(node) == Needs(mem_mb_per_cpu=900)
+    assert len(slots([node], Needs(cpus_per_task=2, mem_mb_per_cpu=900).on(node))) == 1
 
 
 def test_a_slot_looks_like_a_slurm_job_of_its_size() -> None:
@@ -407,7 +447,13 @@ allocations = st.lists(
     st.tuples(st.integers(1, 9), memory, st.integers(0, 4)), min_size=1, max_size=5
 ).map(lambda rows: [Node(f"n{i}", *row) for i, row in enumerate(rows)])
 all_needs = st.builds(
-    Needs, st.integers(1, 3), st.integers(1, 6), st.integers(1, 4), memory, st.integers(0, 3)
+    Needs,
+    st.integers(1, 3),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    memory,
+    st.integers(0, 3),
+    st.integers(0, 900),
 )
 
 
@@ -421,6 +467,9 @@ def test_slots_never_hold_more_than_a_node_has(nodes: list[Node], needs: Needs) 
         assert len(here) * ceil(needs.gpu / width) <= node.gpus or not needs.gpu
         if needs.mem_mb and node.mem_mb is not None:
             assert len(here) * needs.mem_mb <= node.mem_mb
+        if node.mem_mb is not None:
+            cpus = sum(slot.tasks_per_node for slot in here) * needs.cpus_per_task
+            assert cpus * needs.mem_mb_per_cpu <= node.mem_mb
         gpus = [gpu for slot in here for gpu in slot.gpus]
         assert len(gpus) == len(set(gpus))
         assert all(gpu < node.gpus for gpu in gpus)

@@ -268,6 +268,12 @@ SHAPE = [
     ),
     sweep("mem_mb is negative", "resources: {mem_mb: -5}  #!", "resources.mem_mb", "-5"),
     sweep("tasks is a fraction", "resources: {tasks: 1.5}  #!", "resources.tasks", "whole number"),
+    sweep(
+        "a resource that a batch does not keep to",
+        "batch_settings: {}\nresources: {disk_mb: 5}  #!",
+        "resources.disk_mb",
+        "not kept to in a batch",
+    ),
     sweep("no such resource", "resources: {memory: 5}  #!", "resources.memory", "mem_mb"),
     sweep("an output outside", "outputs: [../a.txt]  #!", "outputs[0]", "inside"),
     sweep("an output with a full path", "outputs: [/tmp/a.txt]  #!", "outputs[0]", "inside"),

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from ensemake.config.schema import Config
 from ensemake.member.generate import generate
 from ensemake.member.plan import Plan, Work, expand_work
+from ensemake.member.state import state
+from ensemake.results.prune import prune
 
 NASTY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\0"), max_size=20)
@@ -186,6 +189,186 @@ def test_the_project_can_be_moved(tmp_path: Path) -> None:
     moved = tmp_path / "there" / folder.relative_to(tmp_path / "here")
     subprocess.run(["bash", str(moved / "run.sh")], check=True)
     assert (moved / "run.out").read_text() == "ok\n"
+
+
+def run(folder: Path) -> str:
+    """Run a member and return what it printed."""
+    done = subprocess.run(["bash", str(folder / "run.sh")], check=True, stderr=subprocess.DEVNULL)
+    assert done.returncode == 0
+    return (folder / "run.out").read_text()
+
+
+# Goes on from its newest checkpoint, as codes do.
+CODE = """\
+import glob, os, sys
+found = sorted(glob.glob("ck/*"))
+n = int(open(found[-1]).read()) if found else 0
+os.makedirs("ck", exist_ok=True)
+open(f"ck/{len(found)}", "w").write(str(n + int(sys.argv[1])))
+print(n, *sorted(os.listdir()))
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def goes_on(step: int, *files: str) -> dict[str, Any]:
+    args = ["code.py", str(step)]
+    return {"run_settings": {"exe": "python3", "exe_args": args}, "files": {"to_copy": list(files)}}
+
+
+def test_a_member_starts_in_a_directory_that_its_recipe_describes(tmp_path: Path) -> None:
+    write(tmp_path / "code.py", CODE)
+    write(tmp_path / "old.in", "")
+    write(tmp_path / "new.in", "")
+    folder = made(tmp_path, **goes_on(1, "code.py", "old.in"))
+    assert run(folder).startswith("0 .lock ck code.py old.in ")
+    made(tmp_path, **goes_on(2, "code.py", "new.in"))
+    assert run(folder).split() == [
+        "0", ".lock", "ck", "code.py", "new.in", "params.json", "previous", "run.err",
+        "run.out", "run.sh",
+    ]  # fmt: skip
+    assert names(folder / "previous/1") == [
+        "ck", "code.py", "old.in", "params.json", "run.err", "run.out", "run.sh", "status.json",
+    ]  # fmt: skip
+    made(tmp_path, **goes_on(3, "code.py"))
+    assert run(folder).startswith("0 ")
+    assert names(folder / "previous") == ["1", "2"]
+    assert (folder / "previous/1/ck/0").read_text() == "1"
+    assert (folder / "previous/2/ck/0").read_text() == "2"
+
+
+def test_a_further_attempt_keeps_what_the_code_left_and_has_its_inputs_fresh(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "in.txt", "0\n")
+    keys = {"exe": "bash", "exe_args": ["-c", "cat in.txt; echo 1 >>in.txt; ls ck || touch ck"]}
+    files = {"to_copy": ["in.txt"]}
+    folder = made(tmp_path, run_settings=keys, files=files)
+    assert run(folder) == "0\n"
+    (folder / "status.json").unlink()
+    made(tmp_path, run_settings=keys, files=files)
+    assert run(folder) == "0\nck\n"
+    assert not (folder / "previous").exists()
+
+
+def test_edited_back_it_is_as_it_was(tmp_path: Path) -> None:
+    write(tmp_path / "code.py", CODE)
+    folder = made(tmp_path, **goes_on(1, "code.py"))
+    run(folder)
+    before = {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
+    made(tmp_path, **goes_on(2, "code.py"))
+    run(folder)
+    made(tmp_path, **goes_on(1, "code.py"))
+    after = {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
+    assert after == {**before, ".lock": b""}
+    assert names(folder / "ck") == ["0"]
+    assert names(folder / "previous") == ["2"]
+    assert state(folder, work(tmp_path, **goes_on(1, "code.py")).planned[0].digest, [])[0] == (
+        "completed"
+    )
+
+
+@pytest.mark.parametrize("moves", range(20))
+def test_a_move_that_was_killed_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """After any of its renames: nothing is lost, nothing mixed, no success is claimed."""
+    write(tmp_path / "code.py", CODE)
+    recipes = [goes_on(1, "code.py"), goes_on(2, "code.py")]
+    folder = made(tmp_path, **recipes[0])
+    run(folder)
+    made(tmp_path, **recipes[1])
+    run(folder)
+    left = moves
+
+    def killed(path: Path, target: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        os.rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with suppress(KeyboardInterrupt):
+            made(tmp_path, **recipes[0])  # puts the second aside, brings the first back
+    for recipe, number in ((recipes[1], "2"), (recipes[0], "1")):
+        made(tmp_path, **recipe)
+        assert run(folder).startswith("0 ")
+        assert (folder / "ck/0").read_text() == number
+        assert names(folder / "ck") == ["0"]
+
+
+def test_folders_that_may_not_be_written_and_links_move_too(tmp_path: Path) -> None:
+    write(tmp_path / "outside/file", "mine")
+    code = "mkdir -p d/e; touch d/e/f; ln -sfn ../../../../outside l; chmod 500 d; echo "
+    folder = made(tmp_path, run_settings={"exe": "bash", "exe_args": ["-c", code]})
+    run(folder)
+    made(tmp_path, run_settings={"exe": "bash", "exe_args": ["-c", "echo 1"]})
+    assert (folder / "previous/1/d/e/f").exists()
+    assert stat.S_IMODE((folder / "previous/1/d").stat().st_mode) == 0o500
+    assert (folder / "previous/1/l").is_symlink()
+    assert (tmp_path / "outside/file").read_text() == "mine"
+    ensemble = work(tmp_path, run_settings={"exe": "bash", "exe_args": ["-c", "echo 1"]})
+    (line,) = prune(ensemble, confirmed=False)
+    assert "s/*/previous: older results of 1 member, 0.0 MB" in line
+    assert (folder / "previous/1/l").is_symlink()
+    assert len(prune(ensemble, confirmed=True)) == 1
+    assert not (folder / "previous").exists()
+    assert (tmp_path / "outside/file").exists()
+    assert prune(ensemble, confirmed=True) == []
+
+
+def test_a_models_tables_stay(tmp_path: Path) -> None:
+    for n in (1, 2):
+        model = {"run_settings": {"exe": "touch", "exe_args": [f"made{n}"]}}
+        config = Config.model_validate({"experiment": "e", "models": {"m": model}})
+        model_work = expand_work(config, "m", tmp_path)
+        ((_, plan),) = model_work.chunks(model_work.planned)
+        assert generate(plan, tmp_path) == []
+        folder = tmp_path / "results/e/m"
+        run(folder)
+        write(folder / "members.csv", "table")
+        write(folder / "plots/a.svg", "plot")
+    assert names(folder / "previous/1") == [
+        "made1", "params.json", "run.err", "run.out", "run.sh", "status.json",
+    ]  # fmt: skip
+    assert {"members.csv", "plots", "made2"} <= set(names(folder))
+
+
+def test_copies_are_told_by_their_content(tmp_path: Path) -> None:
+    """As after cp -p, rsync -t or an archive: same size, same time."""
+    for text in ("coarse", "finest"):
+        source = write(tmp_path / "mesh", text)
+        os.utime(source, (1, 1))
+        folder = made(tmp_path, files={"to_copy": ["mesh"]})
+        assert (folder / "mesh").read_text() == text
+
+
+@pytest.mark.parametrize("edit", ["in.txt", "x.j2", "gone"])
+def test_a_file_that_changes_after_the_look_is_an_error(tmp_path: Path, edit: str) -> None:
+    write(tmp_path / "in.txt", "0")
+    write(tmp_path / "x.j2", "{{ x }}")
+    files = {"to_copy": ["in.txt"], "to_configure": ["x.j2"]}
+    ensemble = work(tmp_path, files=files, params={"x": [1, 2]}, derived={"y": "x / 3"})
+    ((_, plan),) = ensemble.chunks(ensemble.planned)
+    assert generate(plan, tmp_path) == []
+    if edit == "gone":
+        (tmp_path / "in.txt").unlink()
+    else:
+        write(tmp_path / edit, "1")
+    faults = generate(plan, tmp_path)
+    assert len(faults) == 2
+    assert "changed since" in faults[0]
+
+
+def test_a_nul_is_that_members_fault(tmp_path: Path) -> None:
+    ensemble = work(tmp_path, params={"x": ["a", "b\0c"]}, params_as_args=["x"])
+    (fault,) = generate(Plan("s", ensemble.settings, ensemble.planned), tmp_path)
+    assert ensemble.planned[1].directory in fault
+    assert "NUL" in fault
 
 
 def test_a_member_that_cannot_be_written_does_not_stop_the_others(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def launched(folder: Path, run: dict[str, Any], needs: dict[str, int], **environ
     """The words that the launcher of a member was started with."""
     settings = RunSettings.model_validate({"exe": "echo", **run})
     lines = launch_lines(settings, needs, [[other.exe] for other in settings.mpmd])
-    text = "\n".join([*lines, '"${launch[@]}" echo ${further[@]+"${further[@]}"}'])
+    text = "\n".join(
+        [*lines, '"${_ensemake_launch[@]}" echo ${_ensemake_further[@]+"${_ensemake_further[@]}"}']
+    )
     path = f"{folder}:/usr/bin:/bin"
     done = subprocess.run(
         ["bash", "-euc", text], env={"PATH": path, **environ}, capture_output=True, text=True
@@ -120,9 +122,10 @@ def test_several_programs_are_one_step_of_srun() -> None:
     mpmd = [{"exe": words[0], "tasks": tasks} for words, tasks in programs.values()]
     settings = RunSettings.model_validate({"exe": "echo", "run_command": "srun", "mpmd": mpmd})
     (line,) = launch_lines(settings, {"tasks": 5}, [words for words, _ in programs.values()])
-    assert line.startswith("launch=(srun --exact --mem=0 --ntasks=5 --cpus-per-task=1 ")
+    assert line.startswith("_ensemake_launch=(srun --exact --mem=0 --ntasks=5 --cpus-per-task=1 ")
     # what srun would do with the rest, for each rank
-    run = 'launch=("${launch[@]:5}"); "${launch[@]}" echo first "${further[@]}"'
+    run = '_ensemake_launch=("${_ensemake_launch[@]:5}"); '
+    run += '"${_ensemake_launch[@]}" echo first "${_ensemake_further[@]}"'
     told = [
         subprocess.run(
             ["bash", "-euc", f"{line}\n{run}"],

@@ -125,13 +125,17 @@ def test_completed_runs_again_without_its_output(tmp_path: Path) -> None:
     assert status(folder)["attempt"] == 2
 
 
-def test_output_of_another_recipe_does_not_count(tmp_path: Path) -> None:
-    make(tmp_path, ["sh", "-c", "mkdir -p d; echo old > d/a"], outputs=["d/a"])
+def test_what_another_recipe_left_is_not_gone_on_from(tmp_path: Path) -> None:
+    """The generate step clears it; without that run.sh leaves all as it is."""
+    make(tmp_path, ["sh", "-c", "echo old > a"], outputs=["a"])
     bash(tmp_path)
-    folder = make(tmp_path, ["true"], outputs=["d/a"], digest="1-b")
-    assert bash(folder).returncode == 1
-    assert status(folder)["reason"] == "left no output d/a"
-    assert (folder / "previous/d/a").read_text() == "old\n"
+    before = (tmp_path / "status.json").read_text()
+    folder = make(tmp_path, ["sh", "-c", "echo new > a"], outputs=["a"], digest="1-b")
+    done = bash(folder)
+    assert done.returncode == 1
+    assert "another recipe" in done.stderr
+    assert (folder / "a").read_text() == "old\n"
+    assert (folder / "status.json").read_text() == before
 
 
 def wait_for(path: Path) -> None:
@@ -240,6 +244,154 @@ def test_a_lock_that_is_said_to_be_held_and_is_not_is_taken(tmp_path: Path) -> N
     assert is_locked(folder / ".lock")
     (folder / "ready").unlink()
     assert process.wait() == 0
+
+
+# What bash has for itself, what run.sh is made of, and what users have fallen for.
+BASHES = (
+    *("BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_COMMAND", "BASH_COMPAT", "BASH_ENV", "BASH"),
+    *("BASH_VERSINFO", "BASH_XTRACEFD", "CDPATH", "COLUMNS", "COMP_WORDBREAKS", "DIRSTACK", "ENV"),
+    *("EPOCHREALTIME", "EPOCHSECONDS", "EUID", "EXECIGNORE", "FUNCNAME", "FUNCNEST", "GLOBIGNORE"),
+    *("GROUPS", "HISTCMD", "HOSTNAME", "IFS", "LANG", "LC_ALL", "LINENO", "MAPFILE", "OPTERR"),
+    *("OPTIND", "PIPESTATUS", "POSIXLY_CORRECT", "PPID", "PS1", "PS2", "PS4", "RANDOM", "REPLY"),
+    *("SECONDS", "SHELLOPTS", "SRANDOM", "TMOUT", "TZ", "UID", "GREP_OPTIONS", "histchars"),
+)
+OURS = (
+    *("digest", "last", "command", "launch", "now", "date", "began", "started", "attempt", "file"),
+    *("signal", "child", "code", "text", "outputs", "host", "job", "reason", "ms", "elapsed"),
+    *("_ensemake_digest", "_ensemake_given", "_ensemake_launch", "_ensemake_path"),
+)
+NAMES = st.sampled_from(BASHES + OURS) | st.from_regex(
+    r"[A-Za-z_][A-Za-z0-9_]{0,7}", fullmatch=True
+)
+# changed for every program that a shell starts; or a loader's, which would end bash itself
+UNSTEADY = {"_", "SHLVL", "PWD", "OLDPWD"}
+ENVIRONMENTS = st.dictionaries(NAMES.filter(lambda name: name not in UNSTEADY), NASTY, max_size=25)
+FUNCTIONS = {
+    f"BASH_FUNC_{name}%%": "() {  echo hidden >&2; return 7; }"
+    for name in ("cd", "say", "printf", "exec", "export", "read", "wait", "kill", "set", "mapfile")
+}
+
+
+def seen_by_program(folder: Path, how: Sequence[str], environ: dict[str, str]) -> dict[str, str]:
+    (folder / "status.json").unlink(missing_ok=True)
+    words = ["/bin/bash", *how, str(folder / "run.sh")]
+    done = subprocess.run(words, env=environ, capture_output=True, cwd=folder.parent)
+    assert done.returncode == 0, done
+    pairs = (folder / "run.out").read_bytes().decode().removesuffix("\0").split("\0")
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    return {name: value for name, value in found.items() if name not in UNSTEADY}
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux tells what was given")
+@pytest.mark.parametrize("how", [(), ("-p",)])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(inherited=ENVIRONMENTS, given=ENVIRONMENTS, hidden=st.booleans())
+def test_the_program_sees_exactly_the_environment_given(
+    tmp_path: Path,
+    how: Sequence[str],
+    inherited: dict[str, str],
+    given: dict[str, str],
+    hidden: bool,
+) -> None:
+    if not how and hidden:  # where a function is called exec, POSIX's bash starts nothing at all
+        inherited.pop("POSIXLY_CORRECT", None)
+    environ = {"PATH": "/nowhere", **inherited, **(FUNCTIONS if hidden else {})}
+    folder = make(tmp_path / "m", ["/usr/bin/env", "-0"], environment=given)
+    seen, expected = seen_by_program(folder, how, environ), {**environ, **given}
+    for name in FUNCTIONS if not how else ():  # a bash like any other writes them anew
+        seen.pop(name, None), expected.pop(name, None)
+    assert seen == expected
+
+
+def test_variables_of_bash_that_the_user_sets_arrive(tmp_path: Path) -> None:
+    given = dict.fromkeys((*BASHES, *OURS, *UNSTEADY), "a 'b'\n")
+    make(tmp_path, ["/usr/bin/env", "-0"], environment=given)
+    assert bash(tmp_path).returncode == 0
+    pairs = (tmp_path / "run.out").read_text().rstrip("\0").split("\0")
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    assert {name: found.get(name) for name in given} == given
+
+
+def test_start_up_files_and_cdpath_take_no_part(tmp_path: Path) -> None:
+    other = tmp_path / "other/m"
+    other.mkdir(parents=True)
+    (tmp_path / "start").write_text("echo started >>../started; set -o noglob; shopt -s extdebug\n")
+    folder = make(tmp_path / "m", ["touch", "here"])
+    environ = {"CDPATH": str(other.parent), "BASH_ENV": str(tmp_path / "start")}
+    done = subprocess.run(
+        ["bash", "-p", "m/run.sh"], cwd=tmp_path, env={**os.environ, **environ}, check=True
+    )
+    assert done.returncode == 0
+    assert (folder / "here").exists()
+    assert not (other / "here").exists()
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_nul_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        make(tmp_path, ["echo", "a\0b"])
+    with pytest.raises(ValueError, match="NUL"):
+        make(tmp_path, ["echo"], environment={"A": "\0"})
+
+
+def test_a_command_that_is_suspended_has_not_ended(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "echo $$ >pid; until [ -e go ]; do sleep 0.02; done"])
+    process = subprocess.Popen(["bash", str(folder / "run.sh")])
+    wait_for(folder / "pid")
+    time.sleep(0.05)
+    pid = int((folder / "pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    (folder / "go").touch()
+    os.kill(pid, signal.SIGCONT)
+    assert process.wait(10) == 0
+    assert status(folder)["status"] == "completed"
+
+
+def test_one_that_is_suspended_is_stopped_all_the_same(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "echo $$ >pid; sleep 100"])
+    process = subprocess.Popen(["bash", str(folder / "run.sh")], stderr=subprocess.DEVNULL)
+    wait_for(folder / "pid")
+    time.sleep(0.05)
+    os.kill(int((folder / "pid").read_text()), signal.SIGSTOP)
+    process.terminate()
+    assert process.wait(10) == 143
+    assert status(folder)["reason"] == "stopped by SIGTERM"
+
+
+def test_one_that_ignores_signals_is_killed_after_a_while(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["sh", "-c", "trap '' TERM; touch ready; while :; do sleep 0.05; done"])
+    environ = {**os.environ, "ENSEMAKE_GRACE": "0.3"}
+    process = subprocess.Popen(
+        ["bash", str(folder / "run.sh")], env=environ, stderr=subprocess.DEVNULL
+    )
+    wait_for(folder / "ready")
+    process.terminate()
+    assert process.wait(10) == 137
+    assert (status(folder)["status"], status(folder)["reason"]) == (
+        "cancelled",
+        "stopped by SIGTERM",
+    )
+    assert not is_locked(folder / ".lock")
+
+
+def test_by_hand_it_has_the_preamble_of_its_batch(tmp_path: Path) -> None:
+    """In the working directory, in a bash like any other; a batch has run it already."""
+    (tmp_path / "modules").write_text("export LOADED=$(basename $PWD)\n")
+    preamble = ["source ./modules"]
+    folder = make(tmp_path / "r/m", ["env"], preamble=preamble, top="../..", outputs=["run.out"])
+    assert bash(folder).returncode == 0
+    assert f"LOADED={tmp_path.name}\n" in (folder / "run.out").read_text()
+    (folder / "status.json").unlink()
+    subprocess.run(["bash", "-p", str(folder / "run.sh")], check=True)
+    assert "LOADED" not in (folder / "run.out").read_text()
+    before = (folder / "status.json").read_text()
+    (tmp_path / "modules").write_text("no-such-command load x\n")
+    assert bash(folder).returncode == 127
+    assert (folder / "status.json").read_text() == before
 
 
 def test_attempts_are_counted(tmp_path: Path) -> None:

@@ -644,7 +644,7 @@ def test_params_to_args(folder: Path) -> None:
     model = exp.create_model("m", exp.create_run_settings("echo"), {"x": 1, "name": "a b"})
     model.params_to_args(["x", "name"])
     exp.generate(model)
-    assert "command=(" in (text := (folder / "args/m/run.sh").read_text())
+    assert "exec " in (text := (folder / "args/m/run.sh").read_text())
     assert "echo -x 1 '--name=a b'" in text
 
 

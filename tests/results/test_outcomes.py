@@ -61,6 +61,7 @@ def test_every_state(tmp_path: Path) -> None:
     ended(tmp_path, four, "failed", reason="exit code 3")
     (tmp_path / five.directory).mkdir()
     with (tmp_path / five.directory / ".lock").open("w") as lock:
+        lock.write("1-digest 1 host 1 2026-01-01T00:00:00+0000\n")
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = [outcome.state for outcome in outcomes(sweep)]
     assert found == ["completed", "incomplete", "stale", "failed", "running", "missing"]

@@ -332,3 +332,21 @@ def test_profiles_serve_any_folder(project: Project, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(project.ran()) == 3
+
+
+def test_a_code_that_changes_its_input_and_fails_starts_afresh(project: Project) -> None:
+    """It keeps what it left otherwise; with a new recipe it starts in a directory without."""
+    project.write("in.txt", "input\n")
+    code = "cat in.txt >>log; echo changed >in.txt; [ -e ../../../../ready ]"
+    run = {"exe": "bash", "exe_args": ["-c", code]}
+    files = {"to_copy": ["in.txt"]}
+    settings = project.ensemble(params={"x": [1]}, run_settings=run, files=files, outputs=["log"])
+    assert project.run().returncode == 1
+    project.write("ready", "")
+    finish(project)
+    (log,) = project.results.glob("sweep/*/log")
+    assert log.read_text() == "input\ninput\n"
+    settings["run_settings"] = {**run, "exe_args": ["-c", f"{code}; :"]}
+    finish(project)
+    assert log.read_text() == "input\n"
+    assert log.with_name("previous").joinpath("1/log").read_text() == "input\ninput\n"

@@ -37,6 +37,8 @@ UNITS = {
     "mem_mb_per_cpu": " of megabytes (2000 for 2 GB)",
     "disk_mb": " of megabytes (2000 for 2 GB)",
 }
+# What a batch keeps to when it places members, and what does not limit how many fit.
+PLACED = ("nodes", "tasks", "cpus_per_task", "mem_mb", "mem_mb_per_cpu", "gpu", "runtime")
 LEAST = {"gpu": 0, "disk_mb": 0}
 MEANT = {
     "memory": "mem_mb (megabytes)",
@@ -160,7 +162,12 @@ def rule_name(entity: str) -> str:
 
 
 def _entity(name: str, entity: Model, base: Path) -> Iterator[Problem]:
-    problems = [*_params(entity, base), *_files(entity, base), *_program(entity, base)]
+    problems = [
+        *_params(entity, base),
+        *_files(entity, base),
+        *_batch(entity),
+        *_program(entity, base),
+    ]
     known = _known_names(entity, base) if not problems else None
     if known is not None:
         problems += [*_expressions(entity, known), *_metrics(entity)]
@@ -304,6 +311,16 @@ def _launch(entity: Model) -> Iterator[Problem]:
     if not isinstance(tasks, str) and tasks < wanted:
         message = f"the programs want at least {wanted} tasks; set resources: {{tasks: {wanted}}}"
         yield ("run_settings", "mpmd"), message
+
+
+def _batch(entity: Model) -> Iterator[Problem]:
+    """What limits how many members fit is respected, or refused."""
+    for name, value in entity.resources.items() if entity.batch_settings is not None else ():
+        is_amount = not isinstance(value, str) or "{" in value or name in ("mem", "disk")
+        if is_amount and name not in PLACED and not name.startswith(("slurm_", "pbs_")):
+            instead = "use mem_mb (megabytes)" if name == "mem" else "take it out"
+            message = f"is not kept to in a batch; {instead}, or leave out batch_settings"
+            yield ("resources", name), message
 
 
 def _program(entity: Model, base: Path) -> Iterator[Problem]:

@@ -22,6 +22,8 @@ class Needs:
         Memory in MB on each of its nodes, as ``sbatch --mem``; ``None`` to not count memory.
     gpu
         GPUs in all.
+    mem_mb_per_cpu
+        Memory in MB for each of its CPUs; with ``mem_mb`` the larger counts.
     """
 
     nodes: int = 1
@@ -29,13 +31,20 @@ class Needs:
     cpus_per_task: int = 1
     mem_mb: int | None = None
     gpu: int = 0
+    mem_mb_per_cpu: int = 0
+
+    def memory(self, cpus: int) -> int:
+        """Return the memory, in MB, of a node's share of so many CPUs; 0 to not count it."""
+        return max(self.mem_mb or 0, self.mem_mb_per_cpu * cpus)
 
     def on(self, node: Node) -> "Needs":
         """Return the same, scaled down to what one node has."""
         cpus = min(self.cpus_per_task, node.cpus)
-        memory = self.mem_mb and node.mem_mb and min(self.mem_mb, node.mem_mb)
         tasks = max(1, min(self.tasks, node.cpus // cpus))
-        return replace(self, nodes=1, tasks=tasks, cpus_per_task=cpus, mem_mb=memory or self.mem_mb)
+        least = replace(self, nodes=1, tasks=tasks, cpus_per_task=cpus)
+        if node.mem_mb is None or least.memory(tasks * cpus) <= node.mem_mb:
+            return least
+        return replace(least, mem_mb=node.mem_mb, mem_mb_per_cpu=0)
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,9 @@ def _cut(nodes: list[Node], needs: Needs, width: int) -> Iterator[Slot]:
 def _times(node: Node, needs: Needs, cpus: int, gpus: int) -> int:
     """How often a member's share of one node fits there."""
     times = [node.cpus // cpus]
-    if needs.mem_mb and node.mem_mb is not None:
-        times.append(node.mem_mb // needs.mem_mb)
+    memory = needs.memory(cpus)
+    if memory and node.mem_mb is not None:
+        times.append(node.mem_mb // memory)
     if gpus:
         times.append(node.gpus // gpus)
     return min(times)

@@ -92,16 +92,30 @@ class Processes:
             os.write(self._watch, b"-%d\n" % pid)
             ended.append(_end(task, os.waitstatus_to_exitcode(status)))
             if os.WIFSIGNALED(status):
-                self._end_orphans()
+                self._end_orphans(task)
         return ended
 
-    def _end_orphans(self) -> None:
+    def _end_orphans(self, task: Task) -> None:
         """End what a killed run.sh left running: it would hold the member's lock, and CPUs."""
         children = Path(f"/proc/self/task/{os.getpid()}/children")
         if children.exists():
             pids = {int(pid) for pid in children.read_text(encoding="ascii").split()}
             for pid in pids - self._tasks.keys() - self.others:
-                _kill_group(pid)
+                if _belongs(pid, task.directory):
+                    _kill_group(pid)
+
+
+def _belongs(pid: int, directory: str) -> bool:
+    """Tell whether a process is a member's: it inherited its lock, or is in its directory."""
+    with contextlib.suppress(OSError):
+        if os.path.samefile(f"/proc/{pid}/fd/{LOCK}", os.path.join(directory, ".lock")):
+            return True
+    with contextlib.suppress(OSError):
+        there = os.readlink(f"/proc/{pid}/cwd")
+        return os.path.commonpath([there, os.path.realpath(directory)]) == os.path.realpath(
+            directory
+        )
+    return False
 
 
 def _kill_group(pid: int) -> None:
@@ -125,7 +139,7 @@ def _spawn(task: Task) -> int:
     with _locked(task.directory) as lock:
         return os.posix_spawnp(
             "bash",
-            ["bash", os.path.join(task.directory, "run.sh")],
+            ["bash", "-p", os.path.join(task.directory, "run.sh")],
             {**os.environ, **task.environ, **_gpus(task), **({LOCKED: "1"} if lock else {})},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from math import ceil
 from pathlib import Path
 
@@ -37,6 +37,15 @@ UNBOUND = {
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     "I_MPI_PIN": "0",
 }
+# What Snakemake tells a job of its number of CPUs; ours is that of the whole batch.
+THREADS = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 GRACE_S = 60.0  # how long agents that were told to end may take
 
 
@@ -88,7 +97,7 @@ class Leader:
     def __init__(
         self, plan: Plan, needs: Needs, nodes: list[Node], places: list[Slot], record: Record
     ) -> None:
-        self._needs = needs
+        self._needs, self._threads = needs, threads_environ(plan, needs)
         self._plan, self._record, self._stopped = plan, record, False
         self._own = own_node(os.environ, nodes)
         self._counts, self._failed = Counter[str](), list[tuple[Planned, End, Slot]]()
@@ -155,7 +164,7 @@ class Leader:
 
     def _start(self, number: int, member: Planned, slot: Slot) -> None:
         self._running[number] = slot, time.monotonic()
-        variables = slot_environ(slot, self._needs, os.environ)
+        variables = slot_environ(slot, self._needs, os.environ) | self._threads
         if self._needs.tasks > 1 and "SLURM_JOB_ID" not in os.environ:
             variables |= self._for_mpirun(slot, member)
         task = Task(number, member.directory, member.digest, variables, slot.gpus)
@@ -272,6 +281,17 @@ def slot_environ(slot: Slot, needs: Needs, environ: Mapping[str, str]) -> dict[s
     return {name: str(value) for name, value in variables.items()}
 
 
+def threads_environ(plan: Plan, needs: Needs) -> dict[str, str]:
+    """Return the variables by which a process knows how many threads to start: its own CPUs.
+
+    Those that the batch's preamble names are left as it set them. A member's ``env_vars`` come
+    later, in its run.sh.
+    """
+    batch = plan.settings.batch_settings
+    said = "\n".join(batch.preamble if batch else ())
+    return {name: str(needs.cpus_per_task) for name in THREADS if name not in said}
+
+
 def write_node_file(slot: Slot, directory: Path) -> Path:
     """Write a slot's part of PBS's node file; that itself stays, PBS's own tools count its lines.
 
@@ -289,7 +309,7 @@ def write_node_file(slot: Slot, directory: Path) -> Path:
 def needs_of(plan: Plan) -> Needs:
     """Return what each member of a plan needs: where they differ, the most of any."""
     given = plan.settings.resources
-    names = [name for name in ("nodes", "tasks", "cpus_per_task", "mem_mb", "gpu") if name in given]
+    names = [field.name for field in fields(Needs) if field.name in given]
     return Needs(**{name: _most(given[name], plan) for name in names})
 
 

@@ -70,8 +70,9 @@ def _pbs_node(
     ncpus = int(str(arguments.get("ncpus") or cpus))
     at_once = max(1, ncpus // cpus)
     size: dict[str, Resource] = {"ncpus": ncpus, "mpiprocs": ncpus}
-    if "mem_mb" in sizes:
-        size["mem"] = f"{sizes['mem_mb'] * at_once}mb"
+    memory = max(sizes.get("mem_mb", 0), sizes.get("mem_mb_per_cpu", 0) * cpus)
+    if memory:
+        size["mem"] = f"{memory * at_once}mb"
     if "gpu" in sizes:
         size["ngpus"] = ceil(sizes["gpu"] / sizes.get("nodes", 1)) * at_once
     return size

@@ -1,7 +1,7 @@
 """Writes members' directories: configured files, copies, links, params.json, run.sh.
 
 A file is written only if its content differs, and replaced as a whole: repeating the step changes
-nothing, and killing it leaves no half file.
+nothing, and killing it leaves no half file. run.sh comes last: where it is, the rest is.
 """
 
 import fcntl
@@ -15,16 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.atomic import sibling, write_atomically
-from ensemake.config.schema import Container, Model, Scalar
+from ensemake.config.schema import Container, Ensemble, Model, Scalar
 from ensemake.member import tags
 from ensemake.member.command import arguments, environment, further, program, resource
 from ensemake.member.files import Source, sources
 from ensemake.member.launchers import launch_lines
+from ensemake.member.layout import TABLES
 from ensemake.member.plan import Plan, Planned
+from ensemake.member.previous import make_way
+from ensemake.member.recipe import is_current
 from ensemake.member.runscript import RunScript, run_script
 from ensemake.member.templates import render_file
 from ensemake.sweep.expressions import template
 
+CHANGED = (
+    "a template, a copied file or the program has changed since this run looked at it; start again"
+)
 Templates = dict[Path, tuple[bytes, int]]  # content and mode of the files to configure
 
 
@@ -43,6 +49,8 @@ def generate(plan: Plan, base: Path) -> list[str]:
     list of str
         A line for every member that could not be written.
     """
+    if not _is_current(plan, base):
+        return _changed(plan)
     found = sources(plan.settings.files, base)
     templates = {s.path: _read(s.path) for s in found if s.kind in ("configure", "template")}
     faults = []
@@ -51,7 +59,18 @@ def generate(plan: Plan, base: Path) -> list[str]:
             _write_member(plan, member, found, templates, base)
         except (OSError, ValueError) as error:
             faults.append(f"{member.directory}: {error}")
-    return faults
+    return faults if _is_current(plan, base) else _changed(plan)
+
+
+def _is_current(plan: Plan, base: Path) -> bool:
+    """Tell whether the files are those that the digests were made from; read once for a plan."""
+    return all(
+        is_current(plan.settings, member.values, member.digest, base) for member in plan.members[:1]
+    )
+
+
+def _changed(plan: Plan) -> list[str]:
+    return [f"{member.directory}: {CHANGED}" for member in plan.members]
 
 
 def _read(path: Path) -> tuple[bytes, int]:
@@ -63,9 +82,10 @@ def _write_member(
 ) -> None:
     directory = base / member.directory
     directory.mkdir(parents=True, exist_ok=True)
-    with _not_running(directory, member.digest) as free:
-        if not free:
+    with _not_running(directory, member.digest) as ran:
+        if ran is None:
             return
+        make_way(directory, member.digest, ran, _kept(plan))
         for source in found:
             _write_source(source, directory, plan.settings, member.values, templates)
         write_atomically(directory / "params.json", _params_json(member.values))
@@ -75,25 +95,33 @@ def _write_member(
             (directory / "status.json").unlink(missing_ok=True)
 
 
+def _kept(plan: Plan) -> Sequence[str]:
+    """A model's tables lie in its member's directory."""
+    return () if isinstance(plan.settings, Ensemble) else TABLES
+
+
 @contextmanager
-def _not_running(directory: Path, digest: str) -> Iterator[bool]:
-    """Keep run.sh from starting meanwhile; False if the member runs with this recipe already."""
+def _not_running(directory: Path, digest: str) -> Iterator[str | None]:
+    """Keep run.sh from starting meanwhile, and yield the recipe that ran last, "" if none has.
+
+    None if the member runs with this recipe already.
+    """
     try:
         lock = (directory / ".lock").open("rb")
     except FileNotFoundError:  # it never ran
-        yield True
+        yield ""
         return
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             if lock.read().decode().startswith(digest):
-                yield False
+                yield None
                 return
             raise ValueError("runs with an older recipe; wait for it or stop it") from None
         except OSError:  # a file system without locks
             pass
-        yield True
+        yield lock.readline().decode(errors="replace").partition(" ")[0]
 
 
 def _write_source(
@@ -150,18 +178,27 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _copy(path: Path, target: Path) -> None:
-    new = path.stat()
-    if target.is_file() and not target.is_symlink():
-        old = target.stat()
-        if (old.st_size, old.st_mtime_ns, old.st_mode) == (
-            new.st_size,
-            new.st_mtime_ns,
-            new.st_mode,
-        ):
-            return
+    if _is_copy(path, target):
+        return
     temporary = sibling(target)
-    shutil.copy2(path, temporary)
-    temporary.replace(target)
+    try:
+        shutil.copy2(path, temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _is_copy(path: Path, target: Path) -> bool:
+    """Compare by content: files of other content can have the same size and time."""
+    new, old = path.stat(), target.lstat() if target.is_file() else None
+    if old is None or (old.st_mode, old.st_size) != (new.st_mode, new.st_size):
+        return False
+    with path.open("rb") as first, target.open("rb") as second:
+        while block := first.read(1 << 20):
+            if block != second.read(1 << 20):
+                return False
+    return True
 
 
 def _params_json(values: Mapping[str, Scalar]) -> bytes:
@@ -182,6 +219,8 @@ def _run(plan: Plan, member: Planned, own: Sequence[str], base: Path) -> RunScri
         environment=environment(settings, values),
         outputs=settings.outputs,
         container=run.container and _reachable(run.container, base, directory),
+        preamble=settings.batch_settings.preamble if settings.batch_settings else (),
+        top=os.path.relpath(base, directory),
     )
 
 

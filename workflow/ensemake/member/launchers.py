@@ -26,9 +26,9 @@ NO_LAUNCHER = "echo 'ensemake: {tasks} tasks want srun, mpirun or mpiexec; none 
 def launch_lines(
     settings: RunSettings, needs: Needs, others: Sequence[Sequence[str]] = ()
 ) -> list[str]:
-    """Return bash lines that set the array ``launch``, the words before the command.
+    """Return bash lines that set the array ``_ensemake_launch``, the words before the command.
 
-    Several programs in one launch (MPMD) also have ``further``, the words after it.
+    Several programs in one launch (MPMD) also have ``_ensemake_further``, the words after it.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def launch_lines(
         return _several(settings, needs, others)
     launcher = settings.run_command
     if launcher == "none":
-        return ["launch=()"]
+        return ["_ensemake_launch=()"]
     if launcher == "auto" and _is_serial(needs):
-        return ["launch=()", _step(settings, needs)]
+        return ["_ensemake_launch=()", _step(settings, needs)]
     if launcher != "auto":
         return [_array(launcher, settings, needs)]
     return _automatic(settings, needs)
@@ -72,7 +72,7 @@ def _several(settings: RunSettings, needs: Needs, others: Sequence[Sequence[str]
         first = _array(launcher, settings, {**sizes, "tasks": left})
         pairs = zip(settings.mpmd, others, strict=True)
         parts = [": " + _part(launcher, other, sizes, words) for other, words in pairs]
-        return f"{first}; further=({' '.join(parts)})"
+        return f"{first}; _ensemake_further=({' '.join(parts)})"
 
     return (
         _choice(lines, needs) if settings.run_command == "auto" else [lines(settings.run_command)]
@@ -94,7 +94,9 @@ def _by_rank(
     text = "\n".join([*lines, f'exec "${{@:1:$#-{behind}}}"'])
     further = " ".join(quote(word) for words in others for word in words)
     whole = _array(launcher, settings, needs)
-    return f"{whole}; launch+=(bash -c {quote(text)} bash); further=({further})"
+    return (
+        f"{whole}; _ensemake_launch+=(bash -pc {quote(text)} bash); _ensemake_further=({further})"
+    )
 
 
 def _part(launcher: str, other: Program, sizes: Needs, command: Sequence[str]) -> str:
@@ -125,7 +127,7 @@ def _choice(lines: Callable[[str], str], needs: Needs) -> list[str]:
 def _array(launcher: str, settings: RunSettings, needs: Needs) -> str:
     words = [launcher, *_size(launcher, needs), *option_words(launcher, settings.run_args)]
     hosts = [HOSTS] if _wants_hosts(launcher, settings) else []
-    return f"launch=({' '.join([*map(quote, words), *hosts, *_place(launcher)])})"
+    return f"_ensemake_launch=({' '.join([*map(quote, words), *hosts, *_place(launcher)])})"
 
 
 def _wants_hosts(launcher: str, settings: RunSettings) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from ensemake.config.schema import Config
 
 MOST = 10_000  # members in one folder; many cluster file systems are slow beyond
+TABLES = ("members.csv", "results.csv", "results.parquet", "plots")  # in an entity's folder
 SUBFOLDER = re.compile("[0-9a-f]{2}")  # of members whose names start so
 
 

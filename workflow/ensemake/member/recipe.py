@@ -1,13 +1,14 @@
 """What the members of an ensemble share and what decides their results, as one hash."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ensemake.config.schema import Model, Program
+from ensemake.config.schema import Model, Program, Scalar
 from ensemake.member.command import program_file
 from ensemake.member.files import content_hash, fingerprint, sources
-from ensemake.sweep.identity import canonical
+from ensemake.sweep.identity import canonical, recipe_digest
 
 
 def gather_recipe(entity: Model, base: Path) -> dict[str, Any]:
@@ -42,3 +43,12 @@ def _program(other: Program, base: Path) -> dict[str, Any]:
 def recipe_hash(entity: Model, base: Path) -> str:
     """Return the recipe as one short text, the same for all members."""
     return hashlib.sha256(canonical(gather_recipe(entity, base)).encode()).hexdigest()
+
+
+def is_current(entity: Model, values: Mapping[str, Scalar], digest: str, base: Path) -> bool:
+    """Tell whether the recipe as it is now gives a member, of these values, this digest."""
+    params = {name: value for name, value in values.items() if name not in entity.derived}
+    try:
+        return recipe_digest(recipe_hash(entity, base), params) == digest
+    except OSError:  # a file is gone
+        return False

@@ -1,5 +1,6 @@
 """A member's run.sh: the exact command, and the lock and the record that make it safe to repeat."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
@@ -10,9 +11,32 @@ HEAD = """\
 #!/usr/bin/env bash
 # {title}
 # Written by ensemake. `bash run.sh` does what the workflow does, wherever it is started from.
-set -euo pipefail
-[[ ${{BASH_SOURCE[0]}} != */* ]] || cd -- "${{BASH_SOURCE[0]%/*}}"
 
+_ensemake_script=${{BASH_SOURCE[0]}}
+[[ $_ensemake_script == /* ]] || _ensemake_script=$PWD/$_ensemake_script
+"""
+
+# Variables that bash changes, drops, refuses or acts upon. They are kept from this script and given
+# to the program by `env`. Those that it changes for every program anyway (_, SHLVL, PWD) are so
+# where the user sets them, not where they are inherited.
+FOR_BASH = (
+    *("BASH", "BASHOPTS", "BASHPID", "BASH_ALIASES", "BASH_ARGC", "BASH_ARGV", "BASH_ARGV0"),
+    *("BASH_CMDS", "BASH_COMMAND", "BASH_COMPAT", "BASH_LINENO", "BASH_MONOSECONDS"),
+    *("BASH_SOURCE", "BASH_SUBSHELL", "BASH_TRAPSIG", "BASH_VERSINFO", "BASH_VERSION"),
+    *("BASH_XTRACEFD", "COMP_WORDBREAKS", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "EUID"),
+    *("EXECIGNORE", "FUNCNAME", "FUNCNEST", "GROUPS", "HISTCMD", "IFS", "LINENO", "OPTERR"),
+    *("OPTIND", "PIPESTATUS", "POSIXLY_CORRECT", "POSIX_PEDANTIC", "PPID", "PS1", "PS2", "PS4"),
+    *("RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "TMOUT", "UID", "_ensemake_[A-Za-z0-9_]*"),
+)
+IS_FOR_BASH = re.compile("|".join((*FOR_BASH, "_", "SHLVL", "PWD", "OLDPWD")))
+
+# A batch has run its preamble before its members; it starts them with -p.
+PREAMBLE = """\
+if [[ $- != *p* ]]; then
+  set -euo pipefail
+  builtin cd -- "${{_ensemake_script%/*}}"/{top}
+{lines}
+fi
 """
 
 # Only builtins on the way to the command: forks are what a short member costs.
@@ -20,137 +44,194 @@ set -euo pipefail
 # Who starts many members may take it for them, open as 9: the program flock is a fork as well.
 # status.json is one line, written in one go where there is none: half of it, on a full disk, is no
 # JSON and counts as none. One that is there is replaced by a rename.
+# Without job control `wait` does not see a command that is only suspended.
+# Without -p, bash would let BASH_ENV, CDPATH, SHELLOPTS and exported functions take part; who
+# starts many members says -p and spares the second start. What the environment was at the start is
+# known on Linux alone.
 MACHINERY = r"""
-# ---- the same in every run.sh: one run at a time, its outcome in status.json ----
+# ---- the same in every run.sh: nothing of the environment takes part in what follows ----
 
-say() { printf 'ensemake: %s: %s\n' "$PWD" "$*" >&2; }
+if [[ $- != *p* ]]; then
+  POSIXLY_CORRECT=${POSIXLY_CORRECT-y} # from here on no function hides unset and exec
+  unset -f mapfile printf
+fi
+_ensemake_own=$'\n('@NAMES@')='
+_ensemake_given=() _ensemake_environ=()
+[[ ! -r /proc/self/environ ]] ||
+  mapfile -d '' -t _ensemake_environ </proc/self/environ 2>/dev/null || : # from bash 4.4 on
+printf -v _ensemake_text '\n%s' ${_ensemake_environ[@]+"${_ensemake_environ[@]}"}
+if [[ $_ensemake_text =~ $_ensemake_own ]]; then
+  for _ensemake_text in "${_ensemake_environ[@]}"; do
+    if [[ $'\n'${_ensemake_text%%=*}= =~ ^$_ensemake_own$ ]]; then
+      _ensemake_given+=("$_ensemake_text")
+    fi
+  done
+  unset -v BASH_COMPAT EXECIGNORE FUNCNEST TMOUT
+fi
+if [[ $- != *p* ]]; then
+  exec ${_ensemake_given[@]+/usr/bin/env "${_ensemake_given[@]}"} "$BASH" -p "$_ensemake_script"
+fi
+set +o posix
+set -euo pipefail
+cd -- "${_ensemake_script%/*}"
 
-clock() { # set now (microseconds) and date
-  now=${EPOCHREALTIME:-$(date +%s).000000}
-  now=${now/[.,]/}
+# ---- one run at a time, its outcome in status.json ----
+
+_ensemake_say() { printf 'ensemake: %s: %s\n' "$PWD" "$*" >&2; }
+
+_ensemake_clock() { # set now (microseconds) and date
+  _ensemake_now=${EPOCHREALTIME:-$(date +%s).000000}
+  _ensemake_now=${_ensemake_now/[.,]/}
   if ((BASH_VERSINFO[0] >= 5)); then
-    printf -v date '%(%Y-%m-%dT%H:%M:%S%z)T' -1
+    printf -v _ensemake_date '%(%Y-%m-%dT%H:%M:%S%z)T' -1
   else
-    date=$(date +%Y-%m-%dT%H:%M:%S%z)
+    _ensemake_date=$(date +%Y-%m-%dT%H:%M:%S%z)
   fi
 }
 
-missing() { # succeed if a declared output is not there, and name it
+_ensemake_missing() { # succeed if a declared output is not there, and name it
   local file
-  for file in ${outputs[@]+"${outputs[@]}"}; do
-    [ -e "$file" ] || { absent=$file; return 0; }
+  for file in ${_ensemake_outputs[@]+"${_ensemake_outputs[@]}"}; do
+    [ -e "$file" ] || { _ensemake_absent=$file; return 0; }
   done
   return 1
 }
 
-completed() {
+_ensemake_completed() {
   local text=
   [ -f status.json ] && read -r text <status.json || :
-  [[ $text == *'"status": "completed"'*"\"digest\": \"$digest\""*'}' ]] && ! missing
+  [[ $text == *'"status": "completed"'*"\"digest\": \"$_ensemake_digest\""*'}' ]] &&
+    ! _ensemake_missing
 }
 
-record() { # status, exit code, reason
-  clock
-  local ms=$(((now - began) / 1000)) reason=${3//\\/\\\\} file=status.json elapsed text
+_ensemake_record() { # status, exit code, reason
+  _ensemake_clock
+  local ms=$(((_ensemake_now - _ensemake_began) / 1000)) reason=${3//\\/\\\\}
+  local file=status.json elapsed text
   printf -v elapsed '%d.%03d' $((ms / 1000)) $((ms % 1000))
   printf -v text '{"status": "%s", "exit_code": %d, "digest": "%s", "host": "%s", ' \
-    "$1" "$2" "$digest" "$HOSTNAME"
+    "$1" "$2" "$_ensemake_digest" "$_ensemake_host"
   printf -v text '%s"started": "%s", "elapsed_s": %s, "attempt": %d, "reason": "%s", "run": "%s"}' \
-    "$text" "$started" "$elapsed" "$attempt" "${reason//\"/\\\"}" "${ENSEMAKE_RUN-}"
+    "$text" "$_ensemake_started" "$elapsed" "$_ensemake_attempt" "${reason//\"/\\\"}" \
+    "${ENSEMAKE_RUN-}"
   [ ! -e status.json ] || file=status.json.tmp
   printf '%s\n' "$text" >$file
   [ $file = status.json ] || mv -f $file status.json
 }
 
-fail() { # status, exit code, reason
-  say "$1: $3; see run.err"
-  record "$@"
+_ensemake_fail() { # status, exit code, reason
+  _ensemake_say "$1: $3; see run.err"
+  _ensemake_record "$@"
   exit $(($2 ? $2 : 1))
 }
 
-manager() { # set why: what Slurm says of a job that it ends
-  local text=
-  why=
-  [ -z "${SLURM_JOB_ID:-}" ] || text=$(scontrol -o show job "$SLURM_JOB_ID" 2>/dev/null) || :
+_ensemake_manager() { # set why: what Slurm says of a job that it ends
+  local text= job=${SLURM_JOB_ID:-}
+  _ensemake_why=
+  [ -z "$job" ] || text=$(PATH=$_ensemake_path; scontrol -o show job "$job" 2>/dev/null) || :
   if [[ $text =~ \ Reason=([A-Za-z]+) && ${BASH_REMATCH[1]} != None ]]; then
-    why=${BASH_REMATCH[1]}
+    _ensemake_why=${BASH_REMATCH[1]}
   elif [[ $text =~ \ JobState=([A-Z_]+) && ${BASH_REMATCH[1]} != @(RUNNING|COMPLETING) ]]; then
-    why=${BASH_REMATCH[1]}
+    _ensemake_why=${BASH_REMATCH[1]}
   fi
 }
 
-cancelled() { # exit code, reason; written before Slurm is asked, which may take longer than we have
-  record cancelled "$@"
-  manager
-  fail cancelled "$1" "$2${why:+ (Slurm: $why)}"
+_ensemake_cancelled() { # exit code, reason; Slurm is asked later, it may take longer than we have
+  _ensemake_record cancelled "$@"
+  _ensemake_manager
+  _ensemake_fail cancelled "$1" "$2${_ensemake_why:+ (Slurm: $_ensemake_why)}"
 }
 
-stop() { # the signal goes to the command and all it started; wait below sees them end
-  signal=$1
-  [ -z "$child" ] || kill -TERM -- "-$child" 2>/dev/null || :
+_ensemake_stop() { # the signal goes to the command and all it started; wait below sees them end
+  _ensemake_signal=$1
+  [ -n "$_ensemake_child" ] || return 0
+  kill -TERM -- "-$_ensemake_child" 2>/dev/null || :
+  kill -CONT -- "-$_ensemake_child" 2>/dev/null || : # one that is suspended would not hear it
+  [ -z "$_ensemake_killer" ] || return 0
+  set -m
+  { sleep "${ENSEMAKE_GRACE:-20}"; kill -KILL -- "-$_ensemake_child"; } \
+    </dev/null >/dev/null 2>&1 9>&- &
+  _ensemake_killer=$!
+  set +m
 }
+
+_ensemake_host=${HOSTNAME:-?}
+[ ! -r /proc/sys/kernel/hostname ] || read -r _ensemake_host </proc/sys/kernel/hostname || :
+_ensemake_path=${PATH-}
+PATH=/usr/bin:/bin:/usr/sbin:/sbin${PATH:+:$PATH} # ours; the program has the one it was given
 
 if ! [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]]; then
   exec 9>>.lock
   if command -v flock >/dev/null && ! flock -n 9; then
-    say "is being run already; waiting for that to end"
-    flock 9 || say "this file system has no locks; going on without"
+    _ensemake_say "is being run already; waiting for that to end"
+    flock 9 || _ensemake_say "this file system has no locks; going on without"
   fi
 fi
-unset ENSEMAKE_LOCKED # not for a run.sh that the command may start
-if completed; then
-  say "completed already, nothing to do"
+unset -v ENSEMAKE_LOCKED # not for a run.sh that the command may start
+if _ensemake_completed; then
+  _ensemake_say "completed already, nothing to do"
   exit 0
 fi
 
-last= attempt=0
-read -r last attempt _ <.lock || :
-[ "$last" = "$digest" ] || attempt=0
-attempt=$((attempt + 1))
-clock
-began=$now started=$date
-if [ "$last" != "$digest" ]; then # what another recipe left must not pass for this one's output
-  for file in ${outputs[@]+"${outputs[@]}"}; do
-    [ -e "$file" ] || continue
-    mkdir -p "$(dirname "previous/$file")"
-    rm -rf "previous/$file"
-    mv "$file" "previous/$file"
-  done
+_ensemake_last= _ensemake_attempt=0
+read -r _ensemake_last _ensemake_attempt _ <.lock || :
+if [ -n "$_ensemake_last" ] && [ "$_ensemake_last" != "$_ensemake_digest" ]; then
+  _ensemake_say "holds what another recipe left; the target generate puts that into previous/"
+  exit 1
 fi
+_ensemake_attempt=$((_ensemake_attempt + 1))
+_ensemake_clock
+_ensemake_began=$_ensemake_now _ensemake_started=$_ensemake_date
 [ ! -e status.json ] || rm status.json
-printf '%s %d %s %d %s\n' "$digest" "$attempt" "$HOSTNAME" $$ "$started" >.lock
+printf '%s %d %s %d %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
+  "$_ensemake_started" >.lock
 
-signal= child=
-trap 'stop TERM' TERM
-trap 'stop INT' INT
-trap 'stop HUP' HUP
+_ensemake_signal= _ensemake_child= _ensemake_killer=
+trap '_ensemake_stop TERM' TERM
+trap '_ensemake_stop INT' INT
+trap '_ensemake_stop HUP' HUP
 set -m # a process group of its own, so that stop reaches all of it
-${launch[@]+"${launch[@]}"} "${command[@]}" </dev/null >run.out 2>run.err &
-child=$!
-[ -z "$signal" ] || stop "$signal"
-code=0
-wait "$child" || code=$?
-while [ -n "$signal" ] && kill -0 "$child" 2>/dev/null; do
-  code=0
-  wait "$child" || code=$?
+_ensemake_start </dev/null >run.out 2>run.err &
+_ensemake_child=$!
+set +m
+[ -z "$_ensemake_signal" ] || _ensemake_stop "$_ensemake_signal"
+_ensemake_code=0
+wait "$_ensemake_child" || _ensemake_code=$?
+while [ -n "$_ensemake_signal" ] && kill -0 "$_ensemake_child" 2>/dev/null; do
+  _ensemake_code=0
+  wait "$_ensemake_child" || _ensemake_code=$?
 done
-
-if [ -n "$signal" ]; then
-  cancelled $((code ? code : 143)) "stopped by SIG$signal"
-elif ((code == 143 || code == 130)); then # the signal reached the command before this shell
-  cancelled $code "stopped by SIG$(kill -l $((code - 128)))"
-elif ((code > 128)) && name=$(kill -l $((code - 128)) 2>/dev/null); then
-  fail failed $code "killed by SIG$name"
-elif ((code)); then
-  fail failed $code "exit code $code"
-elif missing; then
-  fail failed 0 "left no output $absent"
+if [ -n "$_ensemake_killer" ] && ! kill -0 -- "-$_ensemake_child" 2>/dev/null; then
+  kill -KILL -- "-$_ensemake_killer" 2>/dev/null || :
 fi
-record completed 0 ""
+
+if [ -n "$_ensemake_signal" ]; then
+  _ensemake_cancelled $((_ensemake_code ? _ensemake_code : 143)) "stopped by SIG$_ensemake_signal"
+elif ((_ensemake_code == 143 || _ensemake_code == 130)); then # it reached the command before us
+  _ensemake_cancelled $_ensemake_code "stopped by SIG$(kill -l $((_ensemake_code - 128)))"
+elif ((_ensemake_code > 128)) &&
+  _ensemake_name=$(kill -l $((_ensemake_code - 128)) 2>/dev/null); then
+  _ensemake_fail failed $_ensemake_code "killed by SIG$_ensemake_name"
+elif ((_ensemake_code)); then
+  _ensemake_fail failed $_ensemake_code "exit code $_ensemake_code"
+elif _ensemake_missing; then
+  _ensemake_fail failed 0 "left no output $_ensemake_absent"
+fi
+_ensemake_record completed 0 ""
+"""
+
+# In the process that becomes the program: nothing of it is seen by this script.
+START = """\
+_ensemake_start() {{
+  PATH=$_ensemake_path
+{lines}
+  exec ${{_ensemake_given[@]+/usr/bin/env "${{_ensemake_given[@]}}"}} \\
+    ${{_ensemake_launch[@]+"${{_ensemake_launch[@]}}"}} {command}
+}}
 """
 
 
-FURTHER = ' "${further[@]}"'
+FURTHER = ' "${_ensemake_further[@]}"'
 
 
 @dataclass(frozen=True)
@@ -160,27 +241,48 @@ class RunScript:
     title: str
     digest: str
     command: Sequence[str]
-    launch: Sequence[str] = ("launch=()",)
+    launch: Sequence[str] = ("_ensemake_launch=()",)
     environment: Mapping[str, str] = field(default_factory=dict)
     outputs: Sequence[str] = ()
     container: Container | None = None
     several: bool = False  # the launch lines set the words of further programs
+    preamble: Sequence[str] = ()  # shell lines of a batch, for who runs it by hand
+    top: str = "."  # the working directory, seen from the member's
 
 
 def run_script(run: RunScript) -> str:
-    """Return the text of run.sh; every word of the user's stands quoted."""
+    """Return the text of run.sh; every word of the user's stands quoted.
+
+    Raises
+    ------
+    ValueError
+        If a word or a variable holds a NUL, which no program can be given.
+    """
     further = FURTHER if run.several else ""
-    inside = '"${container[@]}" ' if run.container else ""
+    inside = '"${_ensemake_container[@]}" ' if run.container else ""
     lines = [
-        f"digest={quote(run.digest)}",
-        f"outputs=({quoted_words(run.outputs)})",
-        *(f"export {name}={quote(value)}" for name, value in run.environment.items()),
+        *_variables(run.environment),
         *run.launch,
         *(_contained(run.container) if run.container else []),
-        f"command=({inside}{quoted_words(run.command)}{further})",
     ]
-    title = " ".join(run.title.split())
-    return HEAD.format(title=title) + "\n".join(lines) + "\n" + MACHINERY
+    command = f"{inside}{quoted_words(run.command)}{further}"
+    text = (
+        HEAD.format(title=" ".join(run.title.split()))
+        + _preamble(run)
+        + f"_ensemake_digest={quote(run.digest)}\n"
+        + f"_ensemake_outputs=({quoted_words(run.outputs)})\n"
+        + START.format(lines="\n".join(lines), command=command)
+        + MACHINERY.replace("@NAMES@", quote("|".join(FOR_BASH)))
+    )
+    if "\0" in text:
+        raise ValueError("a NUL character in an argument or a variable; no program can be given it")
+    return text
+
+
+def digest_in(text: str) -> str | None:
+    """Return the digest that a run.sh was written for, also by an older version."""
+    found = re.search(r"^(?:_ensemake_)?digest=(\S+)$", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def quoted_words(texts: Sequence[str]) -> str:
@@ -188,13 +290,28 @@ def quoted_words(texts: Sequence[str]) -> str:
     return " ".join(quote(text) for text in texts)
 
 
+def _variables(environment: Mapping[str, str]) -> list[str]:
+    pairs = [(f"{name}={quote(value)}", name) for name, value in environment.items()]
+    given = [pair for pair, name in pairs if IS_FOR_BASH.fullmatch(name)]
+    return [
+        *(f"export {pair}" for pair, name in pairs if not IS_FOR_BASH.fullmatch(name)),
+        *([f"_ensemake_given+=({' '.join(given)})"] if given else []),
+    ]
+
+
+def _preamble(run: RunScript) -> str:
+    if not run.preamble:
+        return ""
+    return PREAMBLE.format(top=quote(run.top), lines="\n".join(run.preamble))
+
+
 def _contained(container: Container) -> list[str]:
     binds = quoted_words([word for bind in container.bind for word in ("--bind", bind)])
     return [
-        "container=$(command -v apptainer || command -v singularity) || {",
+        "_ensemake_container=$(command -v apptainer || command -v singularity) || {",
         "  echo 'ensemake: the container wants apptainer or singularity on PATH' >&2",
         "  exit 127",
         "}",
-        f'container=("$container" exec --pwd "$PWD" --bind "$PWD" {binds} '
+        f'_ensemake_container=("$_ensemake_container" exec --pwd "$PWD" --bind "$PWD" {binds} '
         f"{quote(container.image)})",
     ]

@@ -102,9 +102,13 @@ def _known(status: str) -> State:
 
 def _without_status(directory: Path) -> State:
     lock = directory / ".lock"
-    if not lock.exists():
+    try:
+        has_run = lock.stat().st_size > 0  # emptied when what ran goes to previous/
+    except FileNotFoundError:
         return "missing"
-    return "running" if is_locked(lock) else "killed"
+    if is_locked(lock):
+        return "running"
+    return "killed" if has_run else "missing"
 
 
 def is_locked(lock: Path) -> bool:

@@ -1,14 +1,19 @@
-"""Directories of members that the config no longer describes: listed, deleted when confirmed."""
+"""What the config no longer describes, members and older results: listed, deleted on demand."""
 
+import os
 import shutil
+import stat
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from ensemake.member.plan import Work
+from ensemake.member.previous import FOLDER
 from ensemake.results.outcomes import leftovers
 
 
 def prune(work: Work, confirmed: bool) -> list[str]:
-    """List, or delete, an entity's leftover member directories.
+    """List, or delete, an entity's leftover member directories, and what older recipes left.
 
     Parameters
     ----------
@@ -24,14 +29,16 @@ def prune(work: Work, confirmed: bool) -> list[str]:
     """
     found = leftovers(work)
     for path in found if confirmed else []:
-        shutil.rmtree(path)
+        _remove(path)
         place = work.layout.place(path.name, str(path.relative_to(work.base)))
         work.layout.done(place).unlink(missing_ok=True)
         if path.parent != work.base / work.layout.directory:
             with suppress(OSError):  # a sub-folder that still holds others
                 path.parent.rmdir()
     verb = "deleted" if confirmed else "would delete"
-    return [f"{verb} {path}" for path in found]
+    return [f"{verb} {path}" for path in found] + [
+        f"{verb} {line}" for line in _previous(work, confirmed)
+    ]
 
 
 def prune_advice(count: int, confirmed: bool) -> str:
@@ -42,3 +49,43 @@ def prune_advice(count: int, confirmed: bool) -> str:
         return f"{count} deleted."
     how = "ensemake prune --yes, or the target prune with --config confirm=prune"
     return f"{count} not in the config; nothing was deleted. To delete: {how}"
+
+
+def _previous(work: Work, confirmed: bool) -> Iterator[str]:
+    """Delete, if that is confirmed, what older recipes left, and tell how much it is."""
+    folders = [work.base / member.directory / FOLDER for member in work.planned]
+    left = [path for folder in folders if folder.is_dir() for path in _finished(folder)]
+    size = sum(_size(path) for path in left)
+    for path in left if confirmed else []:
+        _remove(path)
+        with suppress(OSError):
+            path.parent.rmdir()
+    if left:
+        members = len({path.parent for path in left})
+        plural = "s" if members > 1 else ""
+        where = work.layout.member("*") / FOLDER
+        yield f"{where}: older results of {members} member{plural}, {size / 1e6:.1f} MB"
+
+
+def _finished(folder: Path) -> Iterator[Path]:
+    """Yield what was moved; a move that was cut short has yet to be finished."""
+    return (path for path in folder.iterdir() if path.name not in (".moving", ".back"))
+
+
+def _size(path: Path) -> int:
+    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return path.lstat().st_size + sum(file.lstat().st_size for file in files)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it, also folders that may not be written."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    path.chmod(path.stat().st_mode | stat.S_IRWXU)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            inner = Path(folder, name)
+            if not inner.is_symlink():
+                inner.chmod(inner.stat().st_mode | stat.S_IRWXU)
+    shutil.rmtree(path)

@@ -5,7 +5,22 @@ import stat
 from pathlib import Path
 from secrets import token_hex
 
-DEFAULT_MODE = 0o644
+DEFAULT_MODE = 0o666
+
+
+def granted(mode: int) -> int:
+    """Return a mode without what this process's umask keeps from others."""
+    return mode & ~UMASK
+
+
+def _umask() -> int:
+    """It can only be read by setting it; once, before there are threads."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+UMASK = _umask()
 
 
 def write_atomically(target: Path, data: bytes, mode: int = DEFAULT_MODE) -> None:
@@ -18,8 +33,9 @@ def write_atomically(target: Path, data: bytes, mode: int = DEFAULT_MODE) -> Non
     data
         Its whole content.
     mode
-        Its permission bits.
+        Its permission bits, before the umask takes some away.
     """
+    mode = granted(mode)
     if _holds(target, data, mode):
         return
     temporary = sibling(target)

@@ -1,7 +1,6 @@
 """From a config file to a checked `Config`: all faults at once, before anything is built or run."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -11,14 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ensemake.config.faults import ConfigError, Fault, KeyPath, Problem, did_you_mean
+from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
 from ensemake.config.schema import Config, Ensemble, Model, Resource, Scalar
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import program_fault
-from ensemake.member.files import OWN, Source, clashes, missing, sources
+from ensemake.member.files import KEYS, Source, clashes, entries, is_filled, sources
 from ensemake.member.generate import configured
+from ensemake.member.layout import OWN, RESERVED_ENTITIES, TABLES, root
 from ensemake.member.plan import Work, expand_work
+from ensemake.paths import left_in_path
 from ensemake.sweep.expressions import expression, template
 from ensemake.sweep.members import axes, expand
 from ensemake.sweep.spaces import axis, check_name
@@ -79,12 +80,12 @@ def check_config(document: Document, base: Path = Path()) -> Config:
     """Check a parsed config: its shape, and of what is sound there, what its keys mean together."""
     faults = _shape_faults(document)
     config = Config.model_validate(_sound(document.data, faults) if faults else document.data)
-    problems = [*_names(config)]
+    problems = [*_names(config), *_results(config)]
     if not config.entities and not faults:
         problems.append(((), "describes nothing to run; give models or ensembles"))
     for name, entity in config.entities.items():
         kind = "models" if name in config.models else "ensembles"
-        for path, message in _entity(name, entity, base):
+        for path, message in _entity(name, entity, base, base / root(config)):
             problems.append(((kind, name, *path), message))
     faults += [document.fault(path, message) for path, message in problems]
     if faults:
@@ -149,10 +150,21 @@ def _names(config: Config) -> Iterator[Problem]:
     for name in config.entities:
         kind = "models" if name in config.models else "ensembles"
         rule = rule_name(name)
+        if name in RESERVED_ENTITIES:
+            yield (kind, name), f"{name!r} is a name of ensemake's own; rename it"
         if rule in own or rule in TARGETS:
             yield (kind, name), f"{rule!r} is a target or rule of the workflow; rename it"
         elif rules.setdefault(rule, name) != name:
             yield (kind, name), f"{rules[rule]!r} and {name!r} would share one rule; rename one"
+
+
+def _results(config: Config) -> Iterator[Problem]:
+    unknown = left_in_path(config.results)
+    if unknown:
+        yield ("results",), f"{unknown} in {config.results!r} stands for nothing here"
+    elif not config.results.isprintable() or set(config.results) & set("{}"):
+        message = "has braces or characters that cannot be seen; Snakemake takes no such folder"
+        yield ("results",), f"{config.results!r} {message}"
 
 
 def rule_name(entity: str) -> str:
@@ -161,10 +173,10 @@ def rule_name(entity: str) -> str:
     return f"_{name}" if name[0].isdigit() else name
 
 
-def _entity(name: str, entity: Model, base: Path) -> Iterator[Problem]:
+def _entity(name: str, entity: Model, base: Path, results: Path) -> Iterator[Problem]:
     problems = [
         *_params(entity, base),
-        *_files(entity, base),
+        *_files(entity, base, results),
         *_batch(entity),
         *_program(entity, base),
     ]
@@ -240,6 +252,8 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
             yield from _undefined(path, template, str(word), names)
     for key, value in entity.run_settings.env_vars.items():
         yield from _undefined(("run_settings", "env_vars", key), template, str(value), names)
+    for path, text in _filled_paths(entity):
+        yield from _undefined(path, template, text, names)
     for key, value in entity.resources.items():
         path = ("resources", key)
         yield from _undefined(path, template, str(value), [*names, "attempt"])
@@ -247,6 +261,16 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
         if name not in names:
             hint = did_you_mean(name, names) if name not in entity.params else "; list its names"
             yield ("params_as_args", item), f"{name!r} is no parameter{hint}"
+
+
+def _filled_paths(entity: Model) -> Iterator[Problem]:
+    """Yield key path and text of every path with parameters."""
+    for key in KEYS:
+        for item, text in enumerate(getattr(entity.files, key)):
+            if is_filled(text):
+                yield ("files", key, item), text
+    for item, text in enumerate(entity.outputs):
+        yield ("outputs", item), text
 
 
 def _undefined(
@@ -261,32 +285,29 @@ def _undefined(
         yield path, f"{name!r} is no parameter{did_you_mean(name, known)}"
 
 
-def _files(entity: Model, base: Path) -> Iterator[Problem]:
-    absent = list(missing(entity.files, base))
-    for key, item, name in absent:
-        near = did_you_mean(name, _neighbours(base, name)) or f"; looked in {base.absolute()}"
-        yield ("files", key, item), f"there is no {name!r}{near}"
-    if absent:
-        return
-    found = sources(entity.files, base)
-    for source, message in clashes(found):
+def _files(entity: Model, base: Path, results: Path) -> Iterator[Problem]:
+    found: list[Source] = []
+    problems: list[Problem] = []
+    for entry in entries(entity.files):
+        path = ("files", entry.key, entry.item)
+        problems += _attempt(path, lambda e=entry: found.extend(e.sources(base, results)))  # type: ignore[misc]
+    yield from problems
+    if not problems:
+        yield from _written(entity, found)
+
+
+def _written(entity: Model, found: list[Source]) -> Iterator[Problem]:
+    """Tell what would be written over something else in a member's directory."""
+    own = OWN if isinstance(entity, Ensemble) else (*OWN, *TABLES)
+    for source, message in clashes(found, own):
         yield _source_path(source), message
     written = {source.target for source in found}
     for item, name in enumerate(entity.outputs):
         if name in written:
             message = "is put there by ensemake (files); an output is a file that the code writes"
             yield ("outputs", item), f"{name!r} {message}"
-        if name.split("/")[0] in OWN and name not in ("run.out", "run.err"):
+        if name.split("/")[0] in own and name not in ("run.out", "run.err"):
             yield ("outputs", item), f"{name!r} is a name of ensemake's own; choose another"
-
-
-def _neighbours(base: Path, name: str) -> list[str]:
-    """List the files beside one that is missing, written as it is."""
-    folder = Path(name).parent
-    try:
-        return [str(folder / other) for other in os.listdir(base / folder)]
-    except OSError:
-        return []
 
 
 def _source_path(source: Source) -> KeyPath:
@@ -333,8 +354,10 @@ def _program(entity: Model, base: Path) -> Iterator[Problem]:
         return
     if entity.batch_settings is not None and entity.batch_settings.preamble:
         return  # the preamble may be what brings the program
-    absent = list(missing(entity.files, base))
-    own = [] if absent else [source.target for source in sources(entity.files, base)]
+    try:
+        own = [source.target for source in sources(entity.files, base)]
+    except (KeyedError, OSError):  # told elsewhere
+        own = []
     fault = program_fault(run.exe, own, base)
     if fault:
         yield ("run_settings", "exe"), _one_program(run.exe, own, base) or fault
@@ -418,7 +441,7 @@ def _resource(key: str, value: Resource, values: Mapping[str, Scalar]) -> None:
 
 
 def _attempt_files(entity: Model, values: Mapping[str, Scalar], base: Path) -> Iterator[Problem]:
-    for source in sources(entity.files, base):
+    for source in sources(entity.files, base, values):
         if source.kind in ("configure", "template"):
             data = source.path.read_bytes()
             trial = partial(configured, source, data, entity, values)

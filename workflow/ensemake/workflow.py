@@ -274,7 +274,8 @@ class EntityRules:
     def own_files(self) -> list[str]:
         """All that the generate step writes for a member."""
         folder = self.layout.member("{member}")
-        targets = [source.target for source in sources(self.settings.files, Path())]
+        found = sources(self.settings.files, Path())  # what all members get
+        targets = [one.target for one in found if one.kind not in ("inner", "folder")]
         return [str(folder / name) for name in ["run.sh", "params.json", *targets]]
 
     def log(self, job: str) -> str:
@@ -296,8 +297,8 @@ class EntityRules:
         """What became of each member; in a run, since nobody else can work on it."""
         if self.experiment.is_run:
             self._hold()
-        outputs = self.settings.outputs
-        return [state(Path(m.directory), m.digest, outputs) for m in self.work.planned]
+        work = self.work
+        return [state(Path(m.directory), m.digest, work.outputs(m)) for m in work.planned]
 
     def _hold(self) -> None:
         try:

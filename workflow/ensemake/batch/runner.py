@@ -23,7 +23,7 @@ from ensemake.batch.node_agent import Agent, forget_step, serve
 from ensemake.batch.placement import Needs, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
 from ensemake.config.schema import Resource
-from ensemake.member.command import resource
+from ensemake.member.command import member_outputs, resource
 from ensemake.member.plan import Plan, Planned, read_plan
 from ensemake.member.state import is_complete
 
@@ -130,8 +130,9 @@ class Leader:
     def _incomplete(self) -> deque[tuple[int, Planned]]:
         """Skipping costs a read here, and a bash if run.sh were left to find out."""
         left = deque[tuple[int, Planned]]()
-        outputs = self._plan.settings.outputs
+        settings = self._plan.settings
         for number, member in enumerate(self._plan.members):
+            outputs = member_outputs(settings, member.values)
             if is_complete(Path(member.directory), member.digest, outputs):
                 self._counts["skipped"] += 1
             else:

@@ -33,6 +33,8 @@ def _inside(text: str) -> str:
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or str(path) == ".":
         raise ValueError("must be a path inside the member's directory, such as out/model.json")
+    if text.startswith("-") or "\0" in text:
+        raise ValueError("must not begin with - or hold a NUL character")
     return text
 
 
@@ -189,7 +191,9 @@ class Model(Section):
         "`attempt`",
     )
     outputs: list[InsidePath] = Field(
-        [], description="files a member must leave; if one is missing, the member failed"
+        [],
+        description="files a member must leave; if one is missing, the member failed; parameters and "
+        "patterns as in `files`",
     )
     metrics: dict[Name, Metric] = Field({}, description="columns of results.csv; see below")
     batch_settings: BatchSettings | None = Field(
@@ -227,7 +231,9 @@ class Config(Section):
     experiment: Name = Field(
         examples=["training-run"], description="name of the experiment: a folder under `results`"
     )
-    results: Text = Field("results", min_length=1, description="root of all output")
+    results: Text = Field(
+        "results", min_length=1, description="root of all output; may begin with `~` or `$SCRATCH`"
+    )
     models: dict[Name, Model] = Field({}, description="single runs; see below")
     ensembles: dict[Name, Ensemble] = Field({}, description="sweeps; see below")
 

@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 
 from ensemake.config.schema import Model, Resource, Scalar
+from ensemake.paths import expanded_path, left_in_path
 from ensemake.sweep.expressions import template
 
 
@@ -31,6 +32,11 @@ def arguments(entity: Model, values: Mapping[str, Scalar]) -> list[str]:
     for name in entity.params_as_args:
         words += as_arguments(name, values[name])
     return words
+
+
+def member_outputs(entity: Model, values: Mapping[str, Scalar]) -> list[str]:
+    """Return the outputs that a member has to leave, with parameters filled in."""
+    return filled(entity.outputs, values) if "{" in "".join(entity.outputs) else entity.outputs
 
 
 def as_arguments(name: str, value: Scalar) -> list[str]:
@@ -70,22 +76,30 @@ def program(exe: str, own: Collection[str], base: Path, directory: Path) -> str:
         The member's directory. The path to ``exe`` is relative to it, so that the whole project
         can be moved.
     """
-    if os.path.isabs(exe) or ("/" not in exe and shutil.which(exe)):
+    if "/" not in exe and shutil.which(exe):
         return exe
     if exe.removeprefix("./") in own:
         return f"./{exe.removeprefix('./')}"
-    if (base / exe).exists():
-        return os.path.relpath(base / exe, directory)
+    exe = expanded_path(exe)
+    if (base / exe).exists() and not os.path.isabs(exe):
+        return relative(base / exe, directory)
     return exe
+
+
+def relative(path: Path, directory: Path) -> str:
+    """Return a path as seen from a directory, wherever a link on the way to that leads."""
+    return os.path.relpath(path, os.path.realpath(directory))
 
 
 def program_fault(exe: str, own: Collection[str], base: Path) -> str | None:
     """Say why ``exe`` cannot be run here, or return None."""
     if exe.removeprefix("./") in own:
         return None
-    path = base / exe
+    path = base / expanded_path(exe)
     if "/" not in exe and shutil.which(exe):
         return None
+    if not path.is_file() and left_in_path(exe):
+        return f"no program {exe!r}: {left_in_path(exe)} stands for nothing here"
     if not path.is_file():
         where = "on PATH or " if "/" not in exe else ""
         return f"no program {exe!r} {where}in the working directory {base.absolute()}"
@@ -96,7 +110,7 @@ def program_fault(exe: str, own: Collection[str], base: Path) -> str | None:
 
 def program_file(exe: str, base: Path) -> Path | None:
     """Return the file behind ``exe`` if it lies under the working directory: it can be edited."""
-    path = base / exe
+    path = base / expanded_path(exe)
     if ("/" not in exe and shutil.which(exe)) or not path.is_file():
         return None
     return path if path.resolve().is_relative_to(base.resolve()) else None

@@ -1,27 +1,33 @@
 """Which files a member's directory gets, from where, and what of them decides its results."""
 
+import glob
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ensemake.config.schema import Files
+from ensemake.config.faults import KeyedError, did_you_mean
+from ensemake.config.schema import Files, Scalar
+from ensemake.member.layout import OWN
+from ensemake.paths import expanded_path, left_in_path
+from ensemake.sweep.expressions import template
 
-OWN = ("run.sh", "params.json", "run.out", "run.err", "status.json", ".lock", "previous")
 TEMPLATE_SUFFIX = ".j2"
 
-Kind = Literal["configure", "template", "copy", "link"]
+# "inner" is a link from one place of a copied folder to another, "folder" an empty one.
+Kind = Literal["configure", "template", "copy", "link", "inner", "folder"]
+KEYS: dict[str, Kind] = {"to_configure": "configure", "to_copy": "copy", "to_symlink": "link"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file (or link) of a member's directory.
+    """One file, link or empty folder of a member's directory.
 
     ``target`` is relative to the member's directory; ``key`` and ``item`` say which entry of the
-    config asked for it.
+    config asked for it. ``text`` is what a link says: as the config, or the copied link, has it.
     """
 
     kind: Kind
@@ -29,69 +35,214 @@ class Source:
     target: str
     key: str
     item: int
+    text: str = ""
 
 
-def sources(files: Files, base: Path) -> list[Source]:
-    """List what goes into a member's directory; directories are walked.
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the config; parameters are filled in."""
+
+    key: str
+    item: int
+    text: str
+
+    def sources(self, base: Path, results: Path | None = None) -> list[Source]:
+        """List what it puts into a member's directory; folders are walked.
+
+        Raises
+        ------
+        KeyedError
+            If there is no such file, or something in it cannot be used. With ``results``, the
+            folder of an experiment, also if it holds that or lies in it.
+        """
+        paths = list(_meant(self.text, base))
+        if not paths:
+            raise self._error(_absence(self.text, base))
+        walk = _Walk(self, results and _real(results))
+        return [source for path, text in paths for source in walk.of(path, text)]
+
+    def _error(self, message: str) -> KeyedError:
+        return KeyedError(("files", self.key, self.item), message)
+
+
+def entries(files: Files, values: Mapping[str, Scalar] | None = None) -> Iterator[Entry]:
+    """Yield the entries of a section; without values, those that are the same for all members."""
+    for key in KEYS:
+        for item, text in enumerate(getattr(files, key)):
+            if not is_filled(text):
+                yield Entry(key, item, text)
+            elif values is not None:
+                yield Entry(key, item, template(text).render(values))
+
+
+def is_filled(text: str) -> bool:
+    """Tell whether a path has parameters."""
+    return "{{" in text or "{%" in text
+
+
+def are_filled(files: Files) -> bool:
+    """Tell whether members differ in which files they get."""
+    return any(is_filled(text) for key in KEYS for text in getattr(files, key))
+
+
+def sources(files: Files, base: Path, values: Mapping[str, Scalar] | None = None) -> list[Source]:
+    """List what goes into a member's directory; without values, into that of every member.
 
     Raises
     ------
-    FileNotFoundError
-        If an entry does not exist. Use `missing` to find all of them first.
+    KeyedError
+        If an entry cannot be used.
     """
-    found = [
-        *_walked("configure", "to_configure", files.to_configure, base),
-        *_walked("copy", "to_copy", files.to_copy, base),
-    ]
-    for item, name in enumerate(files.to_symlink):
-        found.append(Source("link", base / name, Path(name).name, "to_symlink", item))
-    return found
+    return [source for entry in entries(files, values) for source in entry.sources(base)]
 
 
-def _walked(kind: Kind, key: str, names: list[str], base: Path) -> Iterator[Source]:
-    for item, name in enumerate(names):
-        top = base / name
-        inner = _files_below(top) if top.is_dir() else [top]
-        for path in inner:
-            target = path.relative_to(top) if top.is_dir() else Path(path.name)
-            yield _source(kind, path, target, key, item)
+def _meant(text: str, base: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the paths that a text means, and how each is written."""
+    for name in (text, expanded_path(text)):
+        if os.path.lexists(base / name):
+            yield base / name, text
+            return
+    if glob.has_magic(name):
+        for found in sorted(glob.glob(name, root_dir=base)):
+            yield base / found, found
 
 
-def _files_below(top: Path) -> list[Path]:
-    return sorted(Path(folder) / name for folder, _, names in os.walk(top) for name in names)
+def _absence(text: str, base: Path) -> str:
+    unknown = left_in_path(text)
+    if unknown:
+        return f"there is no {text!r}: {unknown} stands for nothing here"
+    if glob.has_magic(text):
+        return f"no file fits {text!r}; looked in {base.absolute()}"
+    folder = Path(text).parent
+    try:
+        near = did_you_mean(text, [str(folder / name) for name in os.listdir(base / folder)])
+    except OSError:
+        near = ""
+    return f"there is no {text!r}{near or f'; looked in {base.absolute()}'}"
 
 
-def _source(kind: Kind, path: Path, target: Path, key: str, item: int) -> Source:
-    if kind == "configure" and target.suffix == TEMPLATE_SUFFIX:
-        return Source("template", path, str(target.with_suffix("")), key, item)
-    return Source(kind, path, str(target), key, item)
+class _Walk:
+    """Through what one entry means, links followed."""
+
+    def __init__(self, entry: Entry, results: Path | None) -> None:
+        self.entry, self.results = entry, results
+        self.kind = KEYS[entry.key]
+        self.top = Path()
+        self.within: list[tuple[int, int]] = []  # the folders around, as the file system knows them
+
+    def of(self, path: Path, text: str) -> Iterator[Source]:
+        if self.kind == "link":
+            yield self._link(path, text)
+            return
+        self.top = _real(path)
+        if path.is_dir():
+            found = self._folder(path, "")
+            yield from sorted(found, key=lambda source: source.path)
+        else:
+            yield from self._leaf(path, path.name)
+
+    def _link(self, path: Path, text: str) -> Source:
+        name = Path(expanded_path(text)).name
+        if name in ("", ".."):
+            raise self._error(f"{text!r} does not end in a name that a link can have")
+        if not path.exists():
+            raise self._error(f"{text!r} is a link that leads nowhere")
+        return self._source("link", path, name, str(Path(text)))
+
+    def _folder(self, path: Path, target: str) -> Iterator[Source]:
+        self._check(path)
+        about = path.stat()
+        if (about.st_dev, about.st_ino) in self.within:
+            raise self._error(f"{path} leads round in a circle of links")
+        self.within.append((about.st_dev, about.st_ino))
+        names = self._listed(path)
+        for name in names:
+            yield from self._any(path / name, f"{target}{name}")
+        if not names and target:
+            yield self._source("folder", path, target.rstrip("/"))
+        self.within.pop()
+
+    def _listed(self, path: Path) -> list[str]:
+        try:
+            return os.listdir(path)
+        except OSError as error:
+            raise self._error(f"{path} cannot be read: {error.strerror}") from None
+
+    def _any(self, path: Path, target: str) -> Iterator[Source]:
+        inner = self._inner(path, target) if path.is_symlink() else None
+        if inner is not None:
+            yield self._source("inner", path, target, inner)
+        elif path.is_dir():
+            yield from self._folder(path, f"{target}/")
+        else:
+            yield from self._leaf(path, target)
+
+    def _inner(self, path: Path, target: str) -> str | None:
+        """Return what a link says that leads to another place of the copied folder."""
+        if not path.exists():
+            raise self._error(f"{path} is a link that leads nowhere: to {os.readlink(path)}")
+        real = _real(path)
+        if self.kind != "copy" or not real.is_relative_to(self.top):
+            return None
+        return os.path.relpath(real.relative_to(self.top), Path(target).parent)
+
+    def _leaf(self, path: Path, target: str) -> Iterator[Source]:
+        if not path.exists():
+            raise self._error(f"{path} is a link that leads nowhere")
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise self._error(f"{path} is no file with content (a pipe, a socket or a device)")
+        if not os.access(path, os.R_OK):
+            raise self._error(f"{path} cannot be read: no permission")
+        if self.kind == "configure" and Path(target).suffix == TEMPLATE_SUFFIX:
+            yield self._source("template", path, target.removesuffix(TEMPLATE_SUFFIX))
+        else:
+            yield self._source(self.kind, path, target)
+
+    def _check(self, folder: Path) -> None:
+        """Results within what is copied would be copied into results, and change with each run."""
+        real, results = _real(folder), self.results
+        if results is None:
+            return
+        if results.is_relative_to(real):
+            raise self._error(f"{folder} holds the results; name what a member needs of it")
+        if real.is_relative_to(results):
+            raise self._error(f"{folder} lies within the results, which change; copy it elsewhere")
+
+    def _source(self, kind: Kind, path: Path, target: str, text: str = "") -> Source:
+        return Source(kind, path, target, self.entry.key, self.entry.item, text)
+
+    def _error(self, message: str) -> KeyedError:
+        return self.entry._error(message)
 
 
-def missing(files: Files, base: Path) -> Iterator[tuple[str, int, str]]:
-    """Yield (key, item, name) of every entry that does not exist."""
-    for key in ("to_configure", "to_copy", "to_symlink"):
-        for item, name in enumerate(getattr(files, key)):
-            if not (base / name).exists():
-                yield key, item, name
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
-def clashes(found: list[Source]) -> Iterator[tuple[Source, str]]:
+def clashes(found: list[Source], own: tuple[str, ...] = OWN) -> Iterator[tuple[Source, str]]:
     """Yield every source that would overwrite another one, or a file of ensemake's own."""
     taken: dict[str, Source] = {}
     for source in found:
         first = taken.setdefault(source.target, source)
-        if source.target.split("/")[0] in OWN:
+        if source.target.split("/")[0] in own:
             yield source, f"{source.target!r} is written by ensemake itself; rename the file"
         elif first is not source:
             yield source, f"{source.target!r} comes from {first.path} too; rename one of them"
+    for source in found:
+        above = next((a for a in map(str, Path(source.target).parents) if a in taken), None)
+        if above:
+            message = f"{source.target!r} cannot lie in {above!r}, which {taken[above].path} is"
+            yield source, f"{message}; rename one of them"
 
 
-def fingerprint(source: Source, files: Files) -> list[str | bool]:
+def fingerprint(source: Source, hash_of: Callable[[Path], str]) -> list[str | bool]:
     """Return what of a source decides the results: content and mode, of a link its target."""
-    if source.kind == "link":  # as the config has it, wherever the config is read from
-        return [source.kind, source.target, str(Path(files.to_symlink[source.item]))]
+    if source.kind in ("link", "inner"):  # as the config has it, wherever it is read from
+        return [source.kind, source.target, source.text]
+    if source.kind == "folder":
+        return [source.kind, source.target]
     executable = bool(source.path.stat().st_mode & stat.S_IXUSR)
-    return [source.kind, source.target, content_hash(source.path), executable]
+    return [source.kind, source.target, hash_of(source.path), executable]
 
 
 def content_hash(path: Path) -> str:

@@ -9,29 +9,40 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ensemake.atomic import sibling, write_atomically
+from ensemake.atomic import granted, sibling, write_atomically
+from ensemake.config.faults import KeyedError
 from ensemake.config.schema import Container, Ensemble, Model, Scalar
 from ensemake.member import tags
-from ensemake.member.command import arguments, environment, further, program, resource
-from ensemake.member.files import Source, sources
+from ensemake.member.command import (
+    arguments,
+    environment,
+    further,
+    member_outputs,
+    program,
+    relative,
+    resource,
+)
+from ensemake.member.files import Source, are_filled, sources
 from ensemake.member.launchers import launch_lines
 from ensemake.member.layout import TABLES
 from ensemake.member.plan import Plan, Planned
 from ensemake.member.previous import make_way
-from ensemake.member.recipe import is_current
+from ensemake.member.recipe import Recipe
 from ensemake.member.runscript import RunScript, run_script
 from ensemake.member.templates import render_file
+from ensemake.paths import expanded_path
 from ensemake.sweep.expressions import template
 
 CHANGED = (
     "a template, a copied file or the program has changed since this run looked at it; start again"
 )
-Templates = dict[Path, tuple[bytes, int]]  # content and mode of the files to configure
+Templates = Callable[[Path], tuple[bytes, int]]  # content and mode of a file to configure
 
 
 def generate(plan: Plan, base: Path) -> list[str]:
@@ -51,11 +62,13 @@ def generate(plan: Plan, base: Path) -> list[str]:
     """
     if not _is_current(plan, base):
         return _changed(plan)
-    found = sources(plan.settings.files, base)
-    templates = {s.path: _read(s.path) for s in found if s.kind in ("configure", "template")}
+    files = plan.settings.files
+    shared = None if are_filled(files) else sources(files, base)
+    templates = cache(_read)
     faults = []
     for member in plan.members:
         try:
+            found = sources(files, base, member.values) if shared is None else shared
             _write_member(plan, member, found, templates, base)
         except (OSError, ValueError) as error:
             faults.append(f"{member.directory}: {error}")
@@ -63,10 +76,13 @@ def generate(plan: Plan, base: Path) -> list[str]:
 
 
 def _is_current(plan: Plan, base: Path) -> bool:
-    """Tell whether the files are those that the digests were made from; read once for a plan."""
-    return all(
-        is_current(plan.settings, member.values, member.digest, base) for member in plan.members[:1]
-    )
+    """Tell whether the files are those that the digests were made from; each is read once."""
+    some = plan.members if are_filled(plan.settings.files) else plan.members[:1]
+    try:
+        recipe = Recipe(plan.settings, base)
+        return all(recipe.digest(member.values) == member.digest for member in some)
+    except (OSError, KeyedError):  # a file is gone
+        return False
 
 
 def _changed(plan: Plan) -> list[str]:
@@ -135,11 +151,15 @@ def _write_source(
     if target.parent != directory:
         target.parent.mkdir(parents=True, exist_ok=True)
     if source.kind == "link":
-        _link(source.path, target)
+        _link(os.path.relpath(source.path, os.path.realpath(target.parent)), target)
+    elif source.kind == "inner":
+        _link(source.text, target)
+    elif source.kind == "folder":
+        target.mkdir(parents=True, exist_ok=True)
     elif source.kind == "copy":
         _copy(source.path, target)
     else:
-        data, mode = templates[source.path]
+        data, mode = templates(source.path)
         write_atomically(target, configured(source, data, settings, values), mode)
 
 
@@ -168,8 +188,7 @@ def configured_names(
     return tags.substitute(data, values, settings.files.tag, "keep")[1]
 
 
-def _link(path: Path, target: Path) -> None:
-    wanted = os.path.relpath(path, target.parent)
+def _link(wanted: str, target: Path) -> None:
     if target.is_symlink() and os.readlink(target) == wanted:
         return
     temporary = sibling(target)
@@ -183,6 +202,7 @@ def _copy(path: Path, target: Path) -> None:
     temporary = sibling(target)
     try:
         shutil.copy2(path, temporary)
+        temporary.chmod(stat.S_IMODE(granted(path.stat().st_mode)))
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -192,7 +212,7 @@ def _copy(path: Path, target: Path) -> None:
 def _is_copy(path: Path, target: Path) -> bool:
     """Compare by content: files of other content can have the same size and time."""
     new, old = path.stat(), target.lstat() if target.is_file() else None
-    if old is None or (old.st_mode, old.st_size) != (new.st_mode, new.st_size):
+    if old is None or (old.st_mode, old.st_size) != (granted(new.st_mode), new.st_size):
         return False
     with path.open("rb") as first, target.open("rb") as second:
         while block := first.read(1 << 20):
@@ -217,10 +237,10 @@ def _run(plan: Plan, member: Planned, own: Sequence[str], base: Path) -> RunScri
         launch=launch_lines(run, needs(settings, values), others),
         several=bool(others),
         environment=environment(settings, values),
-        outputs=settings.outputs,
+        outputs=member_outputs(settings, values),
         container=run.container and _reachable(run.container, base, directory),
         preamble=settings.batch_settings.preamble if settings.batch_settings else (),
-        top=os.path.relpath(base, directory),
+        top=relative(base, directory),
     )
 
 
@@ -235,5 +255,5 @@ def _reachable(container: Container, base: Path, directory: Path) -> Container:
     """Write an image file's path as seen from the member's directory."""
     if "://" in container.image or os.path.isabs(container.image):
         return container
-    image = os.path.relpath(base / container.image, directory)
+    image = relative(base / expanded_path(container.image), directory)
     return container.model_copy(update={"image": image})

@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.config.schema import Config
+from ensemake.paths import expanded_path
 
 MOST = 10_000  # members in one folder; many cluster file systems are slow beyond
-TABLES = ("members.csv", "results.csv", "results.parquet", "plots")  # in an entity's folder
+
+# Names that are ours: in a member's directory, in an entity's folder beside the members (those of
+# its logs among them), and in the folder of an experiment and its .ensemake.
+OWN = ("run.sh", "params.json", "run.out", "run.err", "status.json", ".lock", "previous")
+TABLES = ("members.csv", "results.csv", "results.parquet", "plots")
+RESERVED_MEMBERS = (*TABLES, "members", "collect", "parquet", "plot")
+RESERVED_ENTITIES = ("overview.html", "overview.log", "config.json", "runs")
 SUBFOLDER = re.compile("[0-9a-f]{2}")  # of members whose names start so
 
 
@@ -103,7 +110,7 @@ def layout(config: Config, entity: str) -> Layout:
 
 def root(config: Config) -> Path:
     """Return the folder of an experiment's results."""
-    return Path(config.results) / config.experiment
+    return Path(expanded_path(config.results)) / config.experiment
 
 
 def experiment_folders(data: Mapping[str, Any]) -> list[Path]:
@@ -111,7 +118,7 @@ def experiment_folders(data: Mapping[str, Any]) -> list[Path]:
     results, name = data.get("results", "results"), data.get("experiment", "*")
     if not isinstance(results, str) or not isinstance(name, str):
         return []
-    found = Path(results).glob(f"{name}/.ensemake/config.json")
+    found = Path(expanded_path(results)).glob(f"{name}/.ensemake/config.json")
     return sorted(path.parent.parent for path in found)
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.atomic import write_atomically
-from ensemake.config.faults import ConfigError, Fault, KeyPath
+from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath
 from ensemake.config.schema import Config, Ensemble, Model, Scalar
-from ensemake.member.layout import Layout, config_copy, layout, places, root
-from ensemake.member.recipe import recipe_hash
+from ensemake.member.command import member_outputs
+from ensemake.member.files import are_filled
+from ensemake.member.layout import RESERVED_MEMBERS, Layout, config_copy, layout, places, root
+from ensemake.member.recipe import Recipe, recipe_hash
 from ensemake.member.state import is_complete
-from ensemake.sweep.identity import canonical, recipe_digest
+from ensemake.sweep.identity import canonical
 from ensemake.sweep.members import Member, Members, duplicates, expand
 
 CHUNK = 500  # members one generate job writes: about half a second
@@ -99,12 +101,15 @@ class Work:
 
     def pending(self) -> list[Planned]:
         """Return the members that are not complete; reads one small file a member."""
-        outputs = self.settings.outputs
         return [
             member
             for member in self.planned
-            if not is_complete(self.base / member.directory, member.digest, outputs)
+            if not is_complete(self.base / member.directory, member.digest, self.outputs(member))
         ]
+
+    def outputs(self, member: Planned) -> list[str]:
+        """Return the outputs that a member has to leave."""
+        return member_outputs(self.settings, member.values)
 
     def chunks(
         self, members: Sequence[Planned], forced: int = 0, left: Iterable[str] = ()
@@ -159,15 +164,17 @@ def expand_work(config: Config, entity: str, base: Path = Path()) -> Work:
         If two members have equal parameters, or a member cannot be made.
     """
     settings, where = config.entities[entity], layout(config, entity)
-    members, recipe = expand(entity, settings, base), recipe_hash(settings, base)
+    members, recipe = expand(entity, settings, base), Recipe(settings, base)
     made = _made(members, where)
     names = [member.name for member in made]
+    for name in set(names).intersection(RESERVED_MEMBERS if not where.is_model else ()):
+        raise _fault(where, ("naming",), f"{name!r} is a name of ensemake's own; use another value")
     for first, second in duplicates(names):
         raise _fault(where, *_equal(members, made[first], made[second]))
     places = _places(members, where, names, base)
     planned = [_planned(where, recipe, *both) for both in zip(made, places, strict=True)]
     swept = [SweptAxis(axis.names, axis.log) for axis in members.axes]
-    return Work(entity, where, settings, recipe, planned, swept, members.drawn, base)
+    return Work(entity, where, settings, recipe.shared, planned, swept, members.drawn, base)
 
 
 def _made(members: Members, where: Layout) -> list[Member]:
@@ -197,10 +204,15 @@ def _fault(where: Layout, path: KeyPath, message: str) -> ConfigError:
     return ConfigError("the config", [Fault((kind, where.entity, *path), message)])
 
 
-def _planned(where: Layout, recipe: str, member: Member, place: str) -> Planned:
-    # derived values follow from the recipe; hashed, their last digit would tie it to a machine
-    digest = recipe_digest(recipe, {**member.params, "replica": member.replica})
-    return Planned(member.name, str(where.member(place)), digest, member.values)
+def _planned(where: Layout, recipe: Recipe, member: Member, place: str) -> Planned:
+    values = member.values
+    try:
+        digest = recipe.digest(values)
+    except ValueError as error:
+        params = ", ".join(f"{name}={value!r}" for name, value in member.params.items())
+        message = f"{error} (the member with {params})"
+        raise _fault(where, getattr(error, "path", ("files",)), message) from None
+    return Planned(member.name, str(where.member(place)), digest, values)
 
 
 def save_work(work: Work) -> None:
@@ -282,7 +294,7 @@ def known_work(config: Config, entity: str, base: Path = Path()) -> Work:
         return expand_work(config, entity, base)
     try:
         return saved if _says_the_same(saved, config) else expand_work(config, entity, base)
-    except OSError:
+    except (OSError, KeyedError):
         return saved
 
 
@@ -291,7 +303,12 @@ def _says_the_same(saved: Work, config: Config) -> bool:
     spaces = [spec for spec in settings.params.values() if isinstance(spec, dict)]
     if any("file" in spec for spec in spaces) or ":" in getattr(settings, "perm_strategy", ""):
         return False  # tables and strategies may have changed
-    return saved.settings == settings and saved.recipe == recipe_hash(settings, saved.base)
+    if saved.settings != settings or saved.recipe != recipe_hash(settings, saved.base):
+        return False
+    recipe = Recipe(settings, saved.base, saved.recipe)
+    return not are_filled(settings.files) or all(
+        recipe.digest(member.values) == member.digest for member in saved.planned
+    )
 
 
 def _settings(data: Mapping[str, Any]) -> Model:

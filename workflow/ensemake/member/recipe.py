@@ -2,12 +2,21 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ensemake.config.schema import Model, Program, Scalar
 from ensemake.member.command import program_file
-from ensemake.member.files import content_hash, fingerprint, sources
+from ensemake.member.files import (
+    Entry,
+    are_filled,
+    content_hash,
+    entries,
+    fingerprint,
+    is_filled,
+    sources,
+)
 from ensemake.sweep.identity import canonical, recipe_digest
 
 
@@ -28,7 +37,7 @@ def gather_recipe(entity: Model, base: Path) -> dict[str, Any]:
         "container": run.container and run.container.model_dump(),
         # only where there are some: a key more would run everybody's members again
         **({"mpmd": [_program(other, base) for other in run.mpmd]} if run.mpmd else {}),
-        "files": [fingerprint(source, entity.files) for source in sources(entity.files, base)],
+        "files": [fingerprint(source, content_hash) for source in sources(entity.files, base)],
         "tag": entity.files.tag,
         "unknown_tags": entity.files.unknown_tags,
     }
@@ -42,13 +51,45 @@ def _program(other: Program, base: Path) -> dict[str, Any]:
 
 def recipe_hash(entity: Model, base: Path) -> str:
     """Return the recipe as one short text, the same for all members."""
-    return hashlib.sha256(canonical(gather_recipe(entity, base)).encode()).hexdigest()
+    return _hash(gather_recipe(entity, base))
 
 
-def is_current(entity: Model, values: Mapping[str, Scalar], digest: str, base: Path) -> bool:
-    """Tell whether the recipe as it is now gives a member, of these values, this digest."""
-    params = {name: value for name, value in values.items() if name not in entity.derived}
-    try:
-        return recipe_digest(recipe_hash(entity, base), params) == digest
-    except OSError:  # a file is gone
-        return False
+class Recipe:
+    """The recipe of each member: what all share, and the files that only it gets.
+
+    A file that several members get is read once.
+    """
+
+    def __init__(self, entity: Model, base: Path, shared: str | None = None) -> None:
+        self.entity, self.base = entity, base
+        self.shared = shared or recipe_hash(entity, base)
+        self._fingerprints = cache(self._of_entry)
+        self._are_filled = are_filled(entity.files)
+
+    def digest(self, values: Mapping[str, Scalar]) -> str:
+        """Return the recipe digest of the member with these values.
+
+        Raises
+        ------
+        KeyedError
+            If a file that only this member gets is not there.
+        """
+        # derived values follow from the recipe; hashed, their last digit would tie it to a machine
+        params = {name: value for name, value in values.items() if name not in self.entity.derived}
+        return recipe_digest(self._recipe(values), params)
+
+    def _recipe(self, values: Mapping[str, Scalar]) -> str:
+        if not self._are_filled:
+            return self.shared
+        own = [e for e in entries(self.entity.files, values) if is_filled(self._text(e))]
+        return _hash([self.shared, [self._fingerprints(entry) for entry in own]])
+
+    def _text(self, entry: Entry) -> str:
+        return str(getattr(self.entity.files, entry.key)[entry.item])
+
+    def _of_entry(self, entry: Entry) -> list[list[str | bool]]:
+        return [fingerprint(source, content_hash) for source in entry.sources(self.base)]
+
+
+def _hash(data: object) -> str:
+    return hashlib.sha256(canonical(data).encode()).hexdigest()

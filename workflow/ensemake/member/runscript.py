@@ -34,7 +34,7 @@ IS_FOR_BASH = re.compile("|".join((*FOR_BASH, "_", "SHLVL", "PWD", "OLDPWD")))
 PREAMBLE = """\
 if [[ $- != *p* ]]; then
   set -euo pipefail
-  builtin cd -- "${{_ensemake_script%/*}}"/{top}
+  builtin cd -P -- "${{_ensemake_script%/*}}"/{top}
 {lines}
 fi
 """
@@ -92,7 +92,7 @@ _ensemake_clock() { # set now (microseconds) and date
 _ensemake_missing() { # succeed if a declared output is not there, and name it
   local file
   for file in ${_ensemake_outputs[@]+"${_ensemake_outputs[@]}"}; do
-    [ -e "$file" ] || { _ensemake_absent=$file; return 0; }
+    [ -e "$file" ] || compgen -G "$file" >/dev/null || { _ensemake_absent=$file; return 0; }
   done
   return 1
 }

@@ -4,6 +4,7 @@ import fcntl
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Literal
 
@@ -92,8 +93,11 @@ def is_generated(directory: Path, digest: str) -> bool:
 
 
 def has_outputs(directory: Path, outputs: Sequence[str]) -> bool:
-    """Tell whether every declared output exists."""
-    return all((directory / name).exists() for name in outputs)
+    """Tell whether every declared output exists; a pattern wants one file at least."""
+    return all(
+        (directory / name).exists() or (has_magic(name) and glob(name, root_dir=directory))
+        for name in outputs
+    )
 
 
 def _known(status: str) -> State:

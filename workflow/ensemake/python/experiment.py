@@ -25,7 +25,7 @@ from ensemake.config.yamltext import config_text
 from ensemake.errors import RunFailedError, RunningError, UnsupportedError
 from ensemake.member.generate import generate
 from ensemake.member.plan import Work, expand_work
-from ensemake.paths import share, snakefile
+from ensemake.paths import expanded_path, share, snakefile
 from ensemake.python.batch_settings import BatchSettings
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import run_settings
@@ -269,7 +269,8 @@ class Experiment:
         base = Path(known.get("base", Path.cwd()))
         if not base.is_dir():  # the project was moved
             base = Path.cwd()
-        root = base / config.get("results", "results") / config["experiment"]
+        results = expanded_path(config.get("results", "results"))
+        root = base / results / config["experiment"]
         self.name = known.get("name", config["experiment"])
         self.launcher = known.get("launcher", "local")
         self.place = Place(base, Path(os.path.abspath(root)))

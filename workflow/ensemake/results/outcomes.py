@@ -59,10 +59,10 @@ class CommonValue:
 def outcomes(work: Work) -> list[Outcome]:
     """Look at every member's directory; a small file each."""
     waiting = queued(work)
-    outputs, base = work.settings.outputs, work.base
+    base = work.base
     found = []
     for member in work.planned:
-        now, status = state(base / member.directory, member.digest, outputs)
+        now, status = state(base / member.directory, member.digest, work.outputs(member))
         if now not in ("completed", "running") and member.name in waiting:
             now = "queued"
         found.append(Outcome(member, now, status))

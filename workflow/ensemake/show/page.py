@@ -23,7 +23,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 
 def page_path(config: Config) -> Path:
     """Return where the page is written."""
-    return Path(config.results) / config.experiment / "overview.html"
+    return root(config) / "overview.html"
 
 
 def write_page(config: Config, base: Path = Path()) -> Path:

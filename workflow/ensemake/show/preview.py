@@ -15,7 +15,14 @@ from ensemake.results.outcomes import varying
 from ensemake.show.progress import duration
 from ensemake.sweep.expressions import expression, template
 
-VERBS = {"configure": "tags", "template": "Jinja2", "copy": "copied", "link": "linked"}
+VERBS = {
+    "configure": "tags",
+    "template": "Jinja2",
+    "copy": "copied",
+    "link": "linked",
+    "inner": "link",
+    "folder": "empty",
+}
 SHOWN = 8  # names in a list before "and N more"
 ENDS = 3  # first and last rows of the table
 WIDTH = 80
@@ -44,7 +51,7 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
     lines.append(_row("command", _command(work, first)))
     lines += [_row("sets", f"{k}={v}") for k, v in environment(work.settings, first.values).items()]
     lines += [_row("files", _listed(_file_texts(work)))] if _file_texts(work) else []
-    lines.append(_row("leaves", _listed(work.settings.outputs) or "no declared outputs"))
+    lines.append(_row("leaves", _listed(work.outputs(first)) or "no declared outputs"))
     lines.append(_row("needs", _needs(work.settings)))
     lines.append(_row("jobs", _jobs(work, len(pending), at_once)))
     lines += [_row("costs", text) for text in _cost(work, pending)]
@@ -137,7 +144,7 @@ def _command(work: Work, member: Planned) -> str:
 
 
 def _sources(work: Work) -> list[Source]:
-    return sources(work.settings.files, work.base)
+    return sources(work.settings.files, work.base, work.planned[0].values)
 
 
 def _file_texts(work: Work) -> list[str]:
@@ -255,7 +262,8 @@ def used_names(
     used = set(settings.params_as_args)
     texts = [*settings.run_settings.exe_args, *settings.run_settings.env_vars.values()]
     texts += [word for other in settings.run_settings.mpmd for word in other.exe_args]
-    for text in [*texts, *settings.resources.values()]:
+    texts += [*settings.outputs, *settings.files.to_configure, *settings.files.to_copy]
+    for text in [*texts, *settings.files.to_symlink, *settings.resources.values()]:
         used |= template(str(text)).mentions
     for source in found:
         if source.kind in ("configure", "template"):

@@ -16,6 +16,8 @@ from ensemake.sweep.identity import member_id
 from ensemake.sweep.spaces import Axis, axis
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+LONGEST = 200
+REPEATED = re.compile(r"(.+)\1{19}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,13 @@ def _named_by(key: str, params: Mapping[str, Scalar], replica: int) -> str:
         message = f"expected hash, index or a parameter, got {key!r}{did_you_mean(key, params)}"
         raise KeyedError(("naming",), message)
     name = f"{params[key]}_{replica}" if replica else str(params[key])
-    if NAME.fullmatch(name) and name != "plots":
+    if NAME.fullmatch(name) and len(name) <= LONGEST and not REPEATED.search(name):
         return name
     message = f"{key}={params[key]!r} names no folder; use letters, digits and . _ - only"
+    if len(name) > LONGEST:
+        message = f"{key}: a value of {len(name)} characters; a folder's name has at most {LONGEST}"
+    elif NAME.fullmatch(name):  # Snakemake takes it for a rule that calls itself
+        message = f"{key}={params[key]!r} repeats itself 20 times, which Snakemake does not allow"
     raise KeyedError(("naming",), message)
 
 

@@ -11,7 +11,7 @@ rule preview:
         at_once=EXPERIMENT.at_once,
         config=EXPERIMENT.asked,
     shell:
-        "{params.command:q} {params.config:q} {params.at_once} | tee {log:q}"
+        "{params.command:q} {params.config:q} {params.at_once} | (umask 077; tee {log:q})"
 
 
 for target in ("status", "results"):

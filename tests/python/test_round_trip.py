@@ -76,6 +76,7 @@ text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), ma
 template = st.sampled_from(["{{ x }}", "--y={{ 2 * x }}", "${HOME}", "a b"])
 number = st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False, width=16)
 word = text | template | number
+raw = st.fixed_dictionaries({"raw": text})
 count = st.integers(1, 4)
 name = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,5}", fullmatch=True)
 program = st.sampled_from(
@@ -103,9 +104,11 @@ METRICS = st.one_of(
 )
 SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
     schema.Container: {"image": text, "bind": st.lists(text, max_size=2)},
+    schema.Raw: {"raw": text},
+    schema.Variable: {"raw": text, "from_env": st.sampled_from(["TOKEN", "_b"])},
     schema.Program: {
         "exe": program,
-        "exe_args": st.lists(word, max_size=3),
+        "exe_args": st.lists(word | raw, max_size=3),
         "run_args": launcher_options,
         "tasks": count,
     },
@@ -128,12 +131,16 @@ SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
 }
 SECTIONS[schema.RunSettings] = {
     "exe": program,
-    "exe_args": st.lists(word, max_size=3),
+    "exe_args": st.lists(word | raw, max_size=3),
     "run_command": st.sampled_from(
         ["auto", "none", "srun", "/usr/bin/srun", "mpirun", "mpiexec", "aprun", "jsrun", "flux"]
     ),
     "run_args": launcher_options,
-    "env_vars": st.dictionaries(st.sampled_from(["A", "_b", "PATH"]), word, max_size=2),
+    "env_vars": st.dictionaries(
+        st.sampled_from(["A", "_b", "PATH"]),
+        word | raw | st.fixed_dictionaries({"from_env": st.just("TOKEN")}),
+        max_size=2,
+    ),
     "container": st.none()
     | some(
         {"image": SECTIONS[schema.Container]["image"]},

@@ -6,6 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 
 DEFAULT_MODE = 0o666
+PRIVATE = 0o600  # what may hold secrets
 
 
 def granted(mode: int) -> int:

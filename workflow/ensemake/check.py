@@ -11,15 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
-from ensemake.config.schema import Config, Ensemble, Model, Resource, Scalar
+from ensemake.config.schema import Config, Ensemble, Model, Resource, Scalar, Variable
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
-from ensemake.member.command import program_fault
+from ensemake.member.command import program_fault, template_of
 from ensemake.member.files import KEYS, Source, clashes, entries, is_filled, sources
 from ensemake.member.generate import configured
 from ensemake.member.layout import OWN, RESERVED_ENTITIES, TABLES, root
 from ensemake.member.plan import Work, expand_work
-from ensemake.paths import left_in_path
+from ensemake.member.runscript import IS_FOR_BASH
+from ensemake.paths import VARIABLES, left_in_path
 from ensemake.sweep.expressions import expression, template
 from ensemake.sweep.members import axes, expand
 from ensemake.sweep.spaces import axis, check_name
@@ -27,6 +28,8 @@ from ensemake.sweep.spaces import axis, check_name
 COLON = ("auto", "srun", "mpirun", "mpiexec", "aprun")  # launchers of several programs
 TARGETS = ("all", "generate", "preview", "status", "results", "prune")
 RULE_PREFIXES = ("generate_", "batch_", "files_", "members_", "collect_", "plot_")
+
+NO_TEMPLATE = "for a text that is no template write {raw: '...'}"
 
 # Resources that are counts, and what they are called elsewhere.
 UNITS = {
@@ -83,9 +86,9 @@ def check_config(document: Document, base: Path = Path()) -> Config:
     problems = [*_names(config), *_results(config)]
     if not config.entities and not faults:
         problems.append(((), "describes nothing to run; give models or ensembles"))
-    for name, entity in config.entities.items():
+    for name in config.entities:
         kind = "models" if name in config.models else "ensembles"
-        for path, message in _entity(name, entity, base, base / root(config)):
+        for path, message in _entity(name, config, base):
             problems.append(((kind, name, *path), message))
     faults += [document.fault(path, message) for path, message in problems]
     if faults:
@@ -173,10 +176,11 @@ def rule_name(entity: str) -> str:
     return f"_{name}" if name[0].isdigit() else name
 
 
-def _entity(name: str, entity: Model, base: Path, results: Path) -> Iterator[Problem]:
+def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
+    entity = config.entities[name]
     problems = [
         *_params(entity, base),
-        *_files(entity, base, results),
+        *_files(entity, base, base / root(config)),
         *_batch(entity),
         *_program(entity, base),
     ]
@@ -184,7 +188,7 @@ def _entity(name: str, entity: Model, base: Path, results: Path) -> Iterator[Pro
     if known is not None:
         problems += [*_expressions(entity, known), *_metrics(entity)]
     if not problems:
-        problems += _first_member(name, entity, base)
+        problems += _first_member(name, config, base)
     yield from problems
 
 
@@ -245,13 +249,14 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
     if isinstance(entity, Ensemble) and entity.where is not None:
         yield from _undefined(("where",), expression, entity.where, names)
     for item, word in enumerate(entity.run_settings.exe_args):
-        yield from _undefined(("run_settings", "exe_args", item), template, str(word), names)
+        yield from _undefined_word(("run_settings", "exe_args", item), word, names)
     for place, other in enumerate(entity.run_settings.mpmd):
         for item, word in enumerate(other.exe_args):
             path = ("run_settings", "mpmd", place, "exe_args", item)
-            yield from _undefined(path, template, str(word), names)
+            yield from _undefined_word(path, word, names)
     for key, value in entity.run_settings.env_vars.items():
-        yield from _undefined(("run_settings", "env_vars", key), template, str(value), names)
+        yield from _undefined_word(("run_settings", "env_vars", key), value, names)
+        yield from _literal(("run_settings", "env_vars", key), key, value)
     for path, text in _filled_paths(entity):
         yield from _undefined(path, template, text, names)
     for key, value in entity.resources.items():
@@ -261,6 +266,28 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
         if name not in names:
             hint = did_you_mean(name, names) if name not in entity.params else "; list its names"
             yield ("params_as_args", item), f"{name!r} is no parameter{hint}"
+
+
+def _undefined_word(path: KeyPath, word: object, known: list[str]) -> Iterator[Problem]:
+    """As `_undefined`, of a word that may say that it is no template."""
+    text = template_of(word)
+    if text is None:
+        return
+    for found, message in _undefined(path, template, text, known):
+        yield found, message + ("" if _compiles(text) else f"; {NO_TEMPLATE}")
+
+
+def _compiles(text: str) -> bool:
+    return not list(_attempt((), partial(template, text)))
+
+
+def _literal(path: KeyPath, name: str, value: object) -> Iterator[Problem]:
+    """No shell reads a value: what only a shell expands would be taken as it is."""
+    if isinstance(value, Variable) and value.from_env and IS_FOR_BASH.fullmatch(value.from_env):
+        yield path, f"{value.from_env} cannot be passed on: bash sets it itself"
+    if name.endswith("PATH") and isinstance(value, str) and VARIABLES.search(value):
+        message = "no shell reads it, so $ stands for itself; set it in the shell that starts the"
+        yield path, f"{message} workflow, or in batch_settings.preamble"
 
 
 def _filled_paths(entity: Model) -> Iterator[Problem]:
@@ -384,10 +411,11 @@ def _metrics(entity: Model) -> Iterator[Problem]:
             yield ("metrics", name, "regex"), f"is no regular expression: {error}"
 
 
-def _first_member(name: str, entity: Model, base: Path) -> Iterator[Problem]:
+def _first_member(name: str, config: Config, base: Path) -> Iterator[Problem]:
     """Make one member as a trial: most of what can go wrong with all goes wrong with the first."""
+    entity = config.entities[name]
     made: list[dict[str, Scalar]] = []
-    trial = partial(_make_first, name, entity, base, made)
+    trial = partial(_make_first, name, config, base, made)
     for path, message in _attempt_params(entity, ("perm_strategy",), trial):
         n_models = message.removeprefix("n_models: ")
         yield (path, message) if n_models == message else (("n_models",), n_models)
@@ -396,18 +424,23 @@ def _first_member(name: str, entity: Model, base: Path) -> Iterator[Problem]:
         yield from _attempt_files(entity, values, base)
 
 
-def _make_first(name: str, entity: Model, base: Path, made: list[dict[str, Scalar]]) -> None:
-    members = expand(name, entity, base)
-    if len(members):  # `where` may keep none, which is told when all are made
-        made.append(members[0].values)
+def _make_first(name: str, config: Config, base: Path, made: list[dict[str, Scalar]]) -> None:
+    members = expand(name, config.entities[name], base)
+    members.check_size(config.max_members)
+    first = members.first
+    if first is not None:  # `where` may keep none, which is told when all are made
+        made.append(first.values)
 
 
 def _attempt_words(entity: Model, values: Mapping[str, Scalar]) -> Iterator[Problem]:
     run = entity.run_settings
-    for item, word in enumerate(run.exe_args):
-        yield from _attempt(("run_settings", "exe_args", item), partial(_filled, word, values))
-    for key, text in run.env_vars.items():
-        yield from _attempt(("run_settings", "env_vars", key), partial(_filled, text, values))
+    words: dict[KeyPath, object] = {
+        ("exe_args", item): word for item, word in enumerate(run.exe_args)
+    }
+    words |= {("env_vars", key): value for key, value in run.env_vars.items()}
+    for path, word in words.items():
+        if template_of(word) is not None:
+            yield from _attempt(("run_settings", *path), partial(_filled, word, values))
     for key, value in entity.resources.items():
         action = partial(_resource, key, value, {**values, "attempt": 1})
         yield from _attempt(("resources", key), action)

@@ -25,7 +25,7 @@ from typing import Any
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
-from ensemake.atomic import write_atomically
+from ensemake.atomic import PRIVATE, write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
 from ensemake.check import check_config, check_shape, expanded, rule_name
 from ensemake.cluster.end_reasons import cluster_reason, explain
@@ -33,7 +33,7 @@ from ensemake.cluster.resources import batch_resources, member_resources
 from ensemake.cluster.slurm_jobs import submit_plainly
 from ensemake.cluster.slurm_polling import be_patient
 from ensemake.config.faults import ConfigError, Fault
-from ensemake.config.schema import BatchSettings, Config, Model, Resource
+from ensemake.config.schema import BatchSettings, Config, Model, Resource, shareable
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.errors import RunningError
 from ensemake.lock import hold
@@ -74,6 +74,9 @@ class ExperimentRules:
         with _Told():
             self.config: Config = (check_config if self.is_main else check_shape)(self.document)
         self.root = root(self.config)
+        if any(word.partition("=")[0] == "--report" for word in sys.argv):
+            # it would hold the file; this copy is without the values of environment variables
+            workflow.configfiles[:] = [path for path in [config_copy(self.root)] if path.exists()]
         self.is_module = not workflow.modifier.is_main_snakefile()
         if not self.is_main:
             provenance.join_run(self.root)
@@ -108,7 +111,8 @@ class ExperimentRules:
     @cached_property
     def begun(self) -> str:
         """Id of this run, which begins when it is first asked for."""
-        write_atomically(Path(self.saved), self.config.model_dump_json(indent=2).encode())
+        seen = shareable(self.config)
+        write_atomically(Path(self.saved), seen.model_dump_json(indent=2).encode())
         run = provenance.new_run()
         if self.is_module:  # Snakemake calls no hooks of a module
             provenance.record_start(self.root, self.config, {})
@@ -117,7 +121,7 @@ class ExperimentRules:
 
     @property
     def saved(self) -> str:
-        """Path of the config as it is run, saved for the scripts of a run."""
+        """Path of the config as it is run, saved for the scripts of a run; without secrets."""
         return str(config_copy(self.root))
 
     def asked(self, wildcards: object) -> str:
@@ -353,7 +357,7 @@ class EntityRules:
         for chunk in _stems(self.layout.state, ".generated") if chunks else ():
             self.layout.generated(chunk).unlink()
         for chunk, plan in chunks.items():
-            write_atomically(self.layout.plan(chunk), plan.as_json().encode())
+            write_atomically(self.layout.plan(chunk), plan.as_json().encode(), PRIVATE)
         self._end_the_future()
 
     def _end_the_future(self) -> None:
@@ -588,8 +592,11 @@ def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> 
     asked = [entity.name for entity in experiment.entities if entity.asked]
     if not asked:
         return
-    words = [*experiment.ask("status" if succeeded else "results"), experiment.saved, "--", *asked]
+    question = experiment.ask("status" if succeeded else "results")
+    config = experiment.asked(None)
+    words = [*question, config, "--", *asked]
     told = subprocess.run(words, check=False, capture_output=True, text=True)
+    Path(config).unlink()
     where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
     text = (told.stdout + told.stderr).rstrip() + (f"\n{where}" if succeeded else "")
     if experiment.is_module:  # at its end the process has no logger any more

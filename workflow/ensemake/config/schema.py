@@ -72,11 +72,38 @@ class Container(Section):
     )
 
 
+class Raw(Section):
+    """A text that is no template."""
+
+    raw: Text = Field(
+        examples=["echo ${#list}"], description="text, given as it is: `{{` and `{#` mean nothing"
+    )
+
+
+class Variable(Section):
+    """A variable whose value is no template, or that stands in no file."""
+
+    raw: Text | None = Field(None, description="value, given as it is: `{{` and `{#` mean nothing")
+    from_env: EnvName | None = Field(
+        None,
+        description="variable of the shell that starts the workflow; its value is written nowhere",
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Variable":
+        if (self.raw is None) == (self.from_env is None):
+            raise ValueError("needs one of raw: TEXT, from_env: NAME")
+        return self
+
+
+Word = Text | int | float | Raw
+
+
 class Program(Section):
     """A further program of the same launch (MPMD)."""
 
     exe: Text = Field(min_length=1, examples=["coupler.x"], description="program, as above")
-    exe_args: list[Text | int | float] = Field([], description="its arguments, as above")
+    exe_args: list[Word] = Field([], description="its arguments, as above")
     run_args: dict[str, Text | int | float | bool | None] = Field(
         {}, description="options of the launcher for this program"
     )
@@ -91,7 +118,7 @@ class RunSettings(Section):
         examples=["python"],
         description="program: found on PATH, or relative to the working directory",
     )
-    exe_args: list[Text | int | float] = Field(
+    exe_args: list[Word] = Field(
         [], description="arguments, one list item each; Jinja2 over the parameters"
     )
     run_command: Text = Field(
@@ -102,7 +129,7 @@ class RunSettings(Section):
     run_args: dict[str, Text | int | float | bool | None] = Field(
         {}, description="options of the launcher, without dashes; `null` for a bare flag"
     )
-    env_vars: dict[EnvName, Text | int | float] = Field(
+    env_vars: dict[EnvName, Text | int | float | Variable] = Field(
         {}, description="environment variables; Jinja2 over the parameters"
     )
     container: Container | None = Field(None, description="container to run in; see below")
@@ -192,8 +219,8 @@ class Model(Section):
     )
     outputs: list[InsidePath] = Field(
         [],
-        description="files a member must leave; if one is missing, the member failed; parameters and "
-        "patterns as in `files`",
+        description="files a member must leave; if one is missing, the member failed; parameters "
+        "and patterns as in `files`",
     )
     metrics: dict[Name, Metric] = Field({}, description="columns of results.csv; see below")
     batch_settings: BatchSettings | None = Field(
@@ -234,6 +261,10 @@ class Config(Section):
     results: Text = Field(
         "results", min_length=1, description="root of all output; may begin with `~` or `$SCRATCH`"
     )
+    max_members: Count = Field(
+        1_000_000,
+        description="members that an ensemble may have, before `where`; more are a mistake",
+    )
     models: dict[Name, Model] = Field({}, description="single runs; see below")
     ensembles: dict[Name, Ensemble] = Field({}, description="sweeps; see below")
 
@@ -241,6 +272,27 @@ class Config(Section):
     def entities(self) -> dict[str, Model]:
         """Models and ensembles by name, in the order of the file."""
         return {**self.models, **self.ensembles}
+
+
+def without_values(settings: RunSettings) -> RunSettings:
+    """Return run settings as others may see them: environment variables by their names alone."""
+    hidden = {
+        name: value if isinstance(value, Variable) and value.from_env else "(not shown)"
+        for name, value in settings.env_vars.items()
+    }
+    return settings.model_copy(update={"env_vars": hidden})
+
+
+def shareable(config: Config) -> Config:
+    """Return a config as others may see it, without the values of environment variables."""
+    hidden = {
+        kind: {
+            name: entity.model_copy(update={"run_settings": without_values(entity.run_settings)})
+            for name, entity in getattr(config, kind).items()
+        }
+        for kind in ("models", "ensembles")
+    }
+    return config.model_copy(update=hidden)
 
 
 def schema() -> dict[str, Any]:

@@ -40,14 +40,18 @@ EXAMPLES: dict[type[BaseModel], str] = {
 def shape_problems(error: ValidationError, data: Any) -> Iterator[Problem]:
     """Yield each fault of a config's keys and types; data is the config as it was parsed."""
     wrong_types: dict[KeyPath, tuple[list[str], Any]] = {}
+    given = set()  # mappings of which something within is wrong: it need not be something else
     for item in error.errors():
         path = _real_path(item["loc"], data)
         if item["type"] in EXPECTED:
             wrong_types.setdefault(path, ([], item["input"]))[0].append(EXPECTED[item["type"]])
         else:
+            given |= {path[:depth] for depth in range(len(path) + 1)}
             yield path, _message(path, dict(item))
+    given |= {path[:depth] for path in wrong_types for depth in range(len(path))}
     for path, (expected, value) in wrong_types.items():
-        yield path, _wrong_type(path, list(dict.fromkeys(expected)), value)
+        if not (path in given and isinstance(value, dict)):
+            yield path, _wrong_type(path, list(dict.fromkeys(expected)), value)
 
 
 def _real_path(loc: Iterable[int | str], data: Any) -> KeyPath:
@@ -57,7 +61,7 @@ def _real_path(loc: Iterable[int | str], data: Any) -> KeyPath:
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
-            break
+            continue
         path = (*path, part)
     return path
 
@@ -67,6 +71,8 @@ def _real_path(loc: Iterable[int | str], data: Any) -> KeyPath:
 
 def _wrong_type(path: KeyPath, expected: list[str], value: Any) -> str:
     wanted = [text for text in expected if text != "nothing"]
+    if len(wanted) > 1:  # {raw: TEXT} and its like are for those who know
+        wanted = [text for text in wanted if text != EXPECTED["model_type"]]
     if "a number" in wanted:
         wanted = [text for text in wanted if text != "a whole number"]
     remedy = _instead(path, wanted, value)

@@ -13,6 +13,8 @@ from ensemake.config.faults import ConfigError, Fault, KeyPath
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TEXT_MEANT_AS_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 OCTAL = re.compile(r"[-+]?0[0-7_]+")
+DEEPEST = 100  # lists and mappings within each other
+MOST_REPEATED = 100_000  # values that aliases may add to those that are written out
 EMPTY = "is empty; write experiment: NAME, and models or ensembles"
 
 
@@ -24,6 +26,7 @@ class Document:
     data: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    room: int = 0  # for how many values more there is room
 
     def line(self, path: KeyPath) -> int | None:
         """Return the line of a key path, or of the nearest enclosing key."""
@@ -58,25 +61,37 @@ def load_yaml(file: Path) -> Document:
         ``Document.faults``, to be told together with what validation finds.
     """
     document = Document(str(file))
-    node = _compose(file)
+    text = _read(file)
+    node = _compose(file, text)
     if node is None:
         raise ConfigError(str(file), [Fault((), EMPTY)])
+    document.room = len(text) + MOST_REPEATED
     try:
         document.data = _build(document, node, ())
-    except RecursionError:
-        fault = Fault((), "an alias (*name) lies within its own anchor (&name); write it out")
-        raise ConfigError(str(file), [fault]) from None
+    except _EndlessError as error:
+        raise ConfigError(str(file), [document.fault((), str(error))]) from None
     return document
 
 
-def _compose(file: Path) -> yaml.Node | None:
-    text = _read(file)
+def _compose(file: Path, text: str) -> yaml.Node | None:
     try:
+        _check_depth(file, text)  # the parser calls itself, and would end Python
         node: yaml.Node | None = yaml.compose(text, Loader=LOADER)
         return node
     except yaml.YAMLError as error:
         fault = _syntax_fault(error, text)
     raise ConfigError(str(file), [fault])
+
+
+def _check_depth(file: Path, text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            message = f"lists or mappings within each other, more than {DEEPEST} deep"
+            line = event.start_mark.line + 1 if event.start_mark else None
+            raise ConfigError(str(file), [Fault((), message, line)])
 
 
 def _read(file: Path) -> str:
@@ -143,7 +158,19 @@ def _remedy(problem: str, began: Any) -> str:
     return problem
 
 
+class _EndlessError(ValueError):
+    """What aliases make of a file is too much."""
+
+
 def _build(document: Document, node: yaml.Node, path: KeyPath) -> Any:
+    document.room -= 1
+    if len(path) > DEEPEST:
+        raise _EndlessError("an alias (*name) lies within its own anchor (&name); write it out")
+    if document.room < 0:
+        message = (
+            f"aliases (*name) repeat more than {MOST_REPEATED} values; write out what is meant"
+        )
+        raise _EndlessError(message)
     document.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         return _mapping(document, node, path)

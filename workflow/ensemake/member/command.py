@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
-from ensemake.config.schema import Model, Resource, Scalar
+from ensemake.config.schema import Model, Raw, Resource, Scalar, Variable
 from ensemake.paths import expanded_path, left_in_path
 from ensemake.sweep.expressions import template
 
@@ -23,7 +23,17 @@ def further(
 
 def filled(words: Sequence[object], values: Mapping[str, Scalar]) -> list[str]:
     """Return words with parameters filled in."""
-    return [template(str(word)).render(values) for word in words]
+    return [_filled(word, values) for word in words]
+
+
+def _filled(word: object, values: Mapping[str, Scalar]) -> str:
+    text = template_of(word)
+    return str(getattr(word, "raw", "")) if text is None else template(text).render(values)
+
+
+def template_of(word: object) -> str | None:
+    """Return the template that a word of the config is; None if it says that it is none."""
+    return None if isinstance(word, Raw | Variable) else str(word)
 
 
 def arguments(entity: Model, values: Mapping[str, Scalar]) -> list[str]:
@@ -46,8 +56,18 @@ def as_arguments(name: str, value: Scalar) -> list[str]:
 
 def environment(entity: Model, values: Mapping[str, Scalar]) -> dict[str, str]:
     """Return the environment variables with parameters filled in."""
+    own = {k: v for k, v in entity.run_settings.env_vars.items() if not _passed(v)}
+    return dict(zip(own, filled(list(own.values()), values), strict=True))
+
+
+def passed(entity: Model) -> dict[str, str]:
+    """Return the variables that come from the submitting shell, and how they are called there."""
     env_vars = entity.run_settings.env_vars
-    return {name: template(str(text)).render(values) for name, text in env_vars.items()}
+    return {name: _passed(value) for name, value in env_vars.items() if _passed(value)}
+
+
+def _passed(value: object) -> str:
+    return (isinstance(value, Variable) and value.from_env) or ""
 
 
 def resource(value: Resource, values: Mapping[str, Scalar | int]) -> Resource:

@@ -65,6 +65,11 @@ class Layout:
         return self.state / "planned.json"
 
     @property
+    def env_vars(self) -> Path:
+        """Environment variables of the last run, for its user's eyes alone."""
+        return self.state / "env_vars.json"
+
+    @property
     def collected(self) -> Path:
         """What results.csv was made from."""
         return self.state / "collected.json"

@@ -8,13 +8,14 @@ changed one cannot be mistaken for it.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ensemake.atomic import write_atomically
+from ensemake.atomic import PRIVATE, write_atomically
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath
-from ensemake.config.schema import Config, Ensemble, Model, Scalar
+from ensemake.config.schema import Config, Ensemble, Model, Scalar, without_values
 from ensemake.member.command import member_outputs
 from ensemake.member.files import are_filled
 from ensemake.member.layout import RESERVED_MEMBERS, Layout, config_copy, layout, places, root
@@ -165,7 +166,7 @@ def expand_work(config: Config, entity: str, base: Path = Path()) -> Work:
     """
     settings, where = config.entities[entity], layout(config, entity)
     members, recipe = expand(entity, settings, base), Recipe(settings, base)
-    made = _made(members, where)
+    made = _made(members, where, config.max_members)
     names = [member.name for member in made]
     for name in set(names).intersection(RESERVED_MEMBERS if not where.is_model else ()):
         raise _fault(where, ("naming",), f"{name!r} is a name of ensemake's own; use another value")
@@ -177,8 +178,9 @@ def expand_work(config: Config, entity: str, base: Path = Path()) -> Work:
     return Work(entity, where, settings, recipe.shared, planned, swept, members.drawn, base)
 
 
-def _made(members: Members, where: Layout) -> list[Member]:
+def _made(members: Members, where: Layout, most: int) -> list[Member]:
     try:
+        members.check_size(most)
         made = list(members)
     except ValueError as error:
         raise _fault(where, getattr(error, "path", ("params",)), str(error)) from None
@@ -217,6 +219,8 @@ def _planned(where: Layout, recipe: Recipe, member: Member, place: str) -> Plann
 
 def save_work(work: Work) -> None:
     """Write what a run works on, for all that comes after: tables, plots, questions."""
+    run = work.settings.run_settings
+    settings = work.settings.model_copy(update={"run_settings": without_values(run)})
     names = list(work.planned[0].values)
     rows = [
         [m.name, work.layout.place(m.name, m.directory), m.digest, *m.values.values()]
@@ -224,13 +228,15 @@ def save_work(work: Work) -> None:
     ]
     data = {
         "is_model": work.layout.is_model,
-        "settings": work.settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
         "recipe": work.recipe,
         "swept": [[axis.names, axis.log] for axis in work.swept],
         "drawn": work.drawn,
         "names": names,
         "members": rows,
     }
+    secret = json.dumps(run.model_dump(mode="json", include={"env_vars"}))
+    write_atomically(work.base / work.layout.env_vars, secret.encode(), PRIVATE)
     path = work.base / work.layout.planned
     write_atomically(path, json.dumps(data, separators=(",", ":")).encode())
 
@@ -258,6 +264,9 @@ def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
         for name, place, digest, *values in data["members"]
     ]
     swept = [SweptAxis(tuple(names), log) for names, log in data["swept"]]
+    with suppress(OSError):  # somebody else's
+        secret = json.loads((base / where.env_vars).read_bytes())
+        data["settings"]["run_settings"] |= secret
     settings = _settings(data["settings"])
     return Work(entity, where, settings, data["recipe"], planned, swept, data["drawn"], base)
 

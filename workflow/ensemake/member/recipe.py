@@ -1,13 +1,13 @@
 """What the members of an ensemble share and what decides their results, as one hash."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ensemake.config.schema import Model, Program, Scalar
-from ensemake.member.command import program_file
+from ensemake.config.schema import Model, Program, Raw, Scalar, Variable
+from ensemake.member.command import passed, program_file
 from ensemake.member.files import (
     Entry,
     are_filled,
@@ -26,14 +26,15 @@ def gather_recipe(entity: Model, base: Path) -> dict[str, Any]:
     Not in it: resources, launcher, profile, times of files. Those may change without a rerun.
     """
     run = entity.run_settings
+    own = {name: value for name, value in run.env_vars.items() if name not in passed(entity)}
     exe_file = program_file(run.exe, base)
     return {
         "exe": run.exe,
         "exe_content": exe_file and content_hash(exe_file),
-        "exe_args": run.exe_args,
+        "exe_args": _plain(run.exe_args),
         "derived": list(entity.derived.items()),
         "params_as_args": entity.params_as_args,
-        "env_vars": run.env_vars,
+        "env_vars": dict(zip(own, _plain(own.values()), strict=True)),
         "container": run.container and run.container.model_dump(),
         # only where there are some: a key more would run everybody's members again
         **({"mpmd": [_program(other, base) for other in run.mpmd]} if run.mpmd else {}),
@@ -43,10 +44,14 @@ def gather_recipe(entity: Model, base: Path) -> dict[str, Any]:
     }
 
 
+def _plain(words: Iterable[object]) -> list[Any]:
+    return [{"raw": word.raw} if isinstance(word, Raw | Variable) else word for word in words]
+
+
 def _program(other: Program, base: Path) -> dict[str, Any]:
     file = program_file(other.exe, base)
     content = file and content_hash(file)
-    return {"exe": other.exe, "exe_content": content, "exe_args": other.exe_args}
+    return {"exe": other.exe, "exe_content": content, "exe_args": _plain(other.exe_args)}
 
 
 def recipe_hash(entity: Model, base: Path) -> str:

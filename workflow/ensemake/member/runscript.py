@@ -186,6 +186,13 @@ _ensemake_began=$_ensemake_now _ensemake_started=$_ensemake_date
 printf '%s %d %s %d %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
   "$_ensemake_started" >.lock
 
+for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
+  [ -n "${!_ensemake_text+x}" ] || {
+    printf 'ensemake: the environment has no %s\n' "$_ensemake_text" >run.err
+    _ensemake_fail failed 0 "the environment has no $_ensemake_text (env_vars: from_env)"
+  }
+done
+
 _ensemake_signal= _ensemake_child= _ensemake_killer=
 trap '_ensemake_stop TERM' TERM
 trap '_ensemake_stop INT' INT
@@ -243,6 +250,7 @@ class RunScript:
     command: Sequence[str]
     launch: Sequence[str] = ("_ensemake_launch=()",)
     environment: Mapping[str, str] = field(default_factory=dict)
+    passed: Mapping[str, str] = field(default_factory=dict)  # name: its name in the shell
     outputs: Sequence[str] = ()
     container: Container | None = None
     several: bool = False  # the launch lines set the words of further programs
@@ -261,7 +269,10 @@ def run_script(run: RunScript) -> str:
     further = FURTHER if run.several else ""
     inside = '"${_ensemake_container[@]}" ' if run.container else ""
     lines = [
-        *_variables(run.environment),
+        *_variables(
+            {name: quote(value) for name, value in run.environment.items()}
+            | {name: f'"${{{source}-}}"' for name, source in run.passed.items()}
+        ),
         *run.launch,
         *(_contained(run.container) if run.container else []),
     ]
@@ -271,6 +282,7 @@ def run_script(run: RunScript) -> str:
         + _preamble(run)
         + f"_ensemake_digest={quote(run.digest)}\n"
         + f"_ensemake_outputs=({quoted_words(run.outputs)})\n"
+        + f"_ensemake_wanted=({quoted_words(list(run.passed.values()))})\n"
         + START.format(lines="\n".join(lines), command=command)
         + MACHINERY.replace("@NAMES@", quote("|".join(FOR_BASH)))
     )
@@ -291,7 +303,7 @@ def quoted_words(texts: Sequence[str]) -> str:
 
 
 def _variables(environment: Mapping[str, str]) -> list[str]:
-    pairs = [(f"{name}={quote(value)}", name) for name, value in environment.items()]
+    pairs = [(f"{name}={value}", name) for name, value in environment.items()]
     given = [pair for pair, name in pairs if IS_FOR_BASH.fullmatch(name)]
     return [
         *(f"export {pair}" for pair, name in pairs if not IS_FOR_BASH.fullmatch(name)),

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from ensemake.atomic import write_atomically
-from ensemake.config.schema import Config
+from ensemake.config.schema import Config, shareable
 from ensemake.member.layout import config_copy
 
 VARIABLE = "ENSEMAKE_RUN"
@@ -61,7 +61,7 @@ def record_start(
         "python": platform.python_version(),
         "git": git_state(base),
         "packages": packages(),
-        "config": config.model_dump(mode="json"),
+        "config": shareable(config).model_dump(mode="json"),
     }
     _save(_folder(root, base), record)
     write_atomically(_folder(root, base) / "latest", f"{run}\n".encode())

@@ -12,7 +12,7 @@ import jinja2
 import yaml
 
 from ensemake.atomic import write_atomically
-from ensemake.config.schema import Config
+from ensemake.config.schema import Config, shareable
 from ensemake.member.layout import layout, located, root
 from ensemake.results.outcomes import BAD, error_line
 from ensemake.results.provenance import latest_run
@@ -42,8 +42,8 @@ def write_page(config: Config, base: Path = Path()) -> Path:
 
 
 def _given(config: Config) -> dict[str, Any]:
-    """Return the config with what differs from the defaults."""
-    return config.model_dump(mode="json", exclude_defaults=True)
+    """Return the config with what differs from the defaults, without secrets."""
+    return shareable(config).model_dump(mode="json", exclude_defaults=True)
 
 
 def _entity(config: Config, name: str, base: Path) -> dict[str, Any]:

@@ -5,7 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 
 from ensemake.config.schema import Model, Scalar
-from ensemake.member.command import arguments, environment, further, program, resource
+from ensemake.member.command import (
+    arguments,
+    environment,
+    further,
+    passed,
+    program,
+    resource,
+    template_of,
+)
 from ensemake.member.files import Source, sources
 from ensemake.member.generate import configured_names
 from ensemake.member.plan import Planned, Work
@@ -50,6 +58,7 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
         lines += ["", *_table(work.planned), ""]
     lines.append(_row("command", _command(work, first)))
     lines += [_row("sets", f"{k}={v}") for k, v in environment(work.settings, first.values).items()]
+    lines += [_row("sets", f"{k} from the environment") for k in passed(work.settings)]
     lines += [_row("files", _listed(_file_texts(work)))] if _file_texts(work) else []
     lines.append(_row("leaves", _listed(work.outputs(first)) or "no declared outputs"))
     lines.append(_row("needs", _needs(work.settings)))
@@ -264,7 +273,7 @@ def used_names(
     texts += [word for other in settings.run_settings.mpmd for word in other.exe_args]
     texts += [*settings.outputs, *settings.files.to_configure, *settings.files.to_copy]
     for text in [*texts, *settings.files.to_symlink, *settings.resources.values()]:
-        used |= template(str(text)).mentions
+        used |= template(template_of(text) or "").mentions
     for source in found:
         if source.kind in ("configure", "template"):
             used |= configured_names(source, source.path.read_bytes(), settings, values)

@@ -13,10 +13,11 @@ from ensemake.config.schema import Ensemble, Model, Scalar
 from ensemake.sweep import strategies
 from ensemake.sweep.expressions import Expression, expression
 from ensemake.sweep.identity import member_id
-from ensemake.sweep.spaces import Axis, axis
+from ensemake.sweep.spaces import Axis, Distribution, axis
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 LONGEST = 200
+PARAMETERS = 50  # of each member, as far as there are as many members as may be
 REPEATED = re.compile(r"(.+)\1{19}$")
 
 
@@ -74,7 +75,41 @@ class Members(Sequence[Member]):
     @property
     def drawn(self) -> int:
         """Number of members before ``where``."""
-        return len(self._sets) * self.ensemble.replicas
+        return self._sets.size * self.ensemble.replicas
+
+    @property
+    def first(self) -> Member | None:
+        """The first member, found without the others; None if ``where`` keeps none."""
+        if self.ensemble.where is None:
+            return self[0]
+        condition = expression(self.ensemble.where)
+        drawn = next((n for n in range(self.drawn) if self._holds(condition, n)), None)
+        return None if drawn is None else self._member(0, drawn)
+
+    def check_size(self, most: int) -> None:
+        """Raise KeyedError if there are more than so many, before anything is made of them."""
+        axes = sum(len(axis.names) for axis in self.axes)
+        if self.drawn > most:
+            told = f"{self.drawn:,} members"
+        elif self.drawn * axes > most * PARAMETERS:
+            told = f"{self.drawn:,} members of {axes:,} parameters"
+        else:
+            return
+        sizes = f" ({self._sizes()})" if self._sizes() else ""
+        remedy = f"if that is meant, raise max_members (now {most:,}) at the top of the config"
+        raise KeyedError(("params",), f"{told}{sizes} are more than can be; {remedy}")
+
+    def _sizes(self) -> str:
+        """Return how the number of members comes about, as a product."""
+        sizes = [
+            f"{len(axis.values):,} {axis.key}"
+            for axis in self.axes
+            if not isinstance(axis.values, Distribution) and len(axis.values) > 1
+        ]
+        if self.ensemble.replicas > 1:
+            sizes.append(f"{self.ensemble.replicas:,} replicas")
+        is_product = self.ensemble.perm_strategy == "all_perm" and len(sizes) <= 8
+        return " x ".join(sizes) if is_product else ""
 
     @overload
     def __getitem__(self, index: int) -> Member: ...
@@ -84,7 +119,11 @@ class Members(Sequence[Member]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         position = range(len(self))[index]
-        drawn = position if self.ensemble.where is None else self._kept[position]
+        return self._member(
+            position, position if self.ensemble.where is None else self._kept[position]
+        )
+
+    def _member(self, position: int, drawn: int) -> Member:
         params, replica, derived = self._values(drawn)
         return Member(position, self._name(position, params, replica), replica, params, derived)
 

@@ -34,6 +34,7 @@ Combination = dict[str, Scalar]
 _Build = Callable[[list[Axis], str, int | None, int], "Combinations"]
 
 _ROUNDS = 8
+_SOBOL_MOST = 21201  # dimensions that SciPy has numbers for
 _SAMPLING = "random, latin_hypercube or sobol"
 
 
@@ -60,7 +61,7 @@ class Combinations(Sequence[Combination]):
 
 def combinations(
     axes: list[Axis], strategy: str, n_models: int | None, seed: int, base: Path
-) -> Sequence[Combination]:
+) -> Combinations:
     """Return the members of an ensemble.
 
     Parameters
@@ -193,6 +194,11 @@ def _quasi(axes: list[Axis], strategy: str, n_models: int | None, seed: int) -> 
     if columns is not None:
         _check_size(strategy, n, math.prod(size for _, _, size in columns))
     varied = [axis for axis in _sorted(axes) if not _is_constant(axis)]
+    if strategy == "sobol" and len(varied) > _SOBOL_MOST:
+        raise ValueError(
+            f"sobol: {len(varied)} parameters vary, and it knows {_SOBOL_MOST} dimensions; "
+            f"use latin_hypercube"
+        )
     dimensions = {axis.names: i for i, axis in enumerate(varied)}
     sample = cache(partial(_SAMPLERS[strategy], n, len(varied), seed))
     return Combinations(n, partial(_of_sample, axes, dimensions, sample))

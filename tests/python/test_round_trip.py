@@ -218,6 +218,7 @@ def ensembles(draw: st.DrawFn) -> dict[str, Any]:
 
 
 CONFIG = {
+    "max_members": st.integers(10**6, 10**9),
     "experiment": name,
     "results": st.sampled_from(["results", "./out", "sub/../out", "/tmp/out/"]),
     "models": st.dictionaries(name.map("m".__add__), entity(schema.Model), max_size=2),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ensemake.config.faults import ConfigError, did_you_mean
+from ensemake.config.faults import ConfigError, KeyedError, did_you_mean, printable
 from ensemake.paths import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ class Command(click.Group):
         except ConfigError as error:
             click.echo(error, err=True)
             ctx.exit(1)
+        except KeyedError as error:  # a file of the config is gone
+            raise click.ClickException(printable(str(error))) from None
         except BrokenPipeError:  # `| head`
             raise
         except OSError as error:
@@ -245,7 +247,7 @@ def results_command(question: Question, entities: Sequence[str]) -> None:
 
     config, works = question.ran(entities)
     for work in works:
-        click.echo("\n".join(_write(work)))
+        click.echo("\n".join(map(printable, _write(work))))
     click.echo(write_page(config))
 
 
@@ -273,7 +275,7 @@ def prune_command(question: Question, entities: Sequence[str], yes: bool) -> Non
     from ensemake.results.prune import prune, prune_advice
 
     lines = [line for work in question.works(entities) for line in prune(work, yes)]
-    click.echo("\n".join([*lines, prune_advice(len(lines), yes)]))
+    click.echo("\n".join(map(printable, [*lines, prune_advice(len(lines), yes)])))
 
 
 @ensemake.command()

@@ -201,7 +201,8 @@ def _document(workflow: Any, config: Mapping[str, Any]) -> Document:
     files = settings.configfiles or [Path(DEFAULT_CONFIG)]
     with _Told():
         if len(files) > 1:
-            fault = Fault((), f"only one --configfile can be used, {len(files)} were given")
+            message = f"only one --configfile can be used, {len(files)} were given"
+            fault = Fault((), f"{message}; a target is written before it, or behind --")
             raise ConfigError(os.path.relpath(files[-1]), [fault])
         document = load_yaml(Path(os.path.relpath(files[0])))
     if isinstance(document.data, dict):

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from ensemake.config.faults import printable
 from ensemake.show.progress import Board, Job, failure_line, panel_lines, plain_line
 
 __all__ = ["LogHandler"]
@@ -106,7 +107,7 @@ class LogHandler(LogHandlerBase):
         if job is None:
             where = ", ".join(logs) or "no log"
             self._say(f"Error in rule {record.rule_name}: {record.rule_msg or ''} ({where})")
-            self._say("\n".join(_content(log) for log in logs))
+            self._say("\n".join(map(_content, logs)))
             return
         self.failures += 1
         if self.failures <= FAILURES:
@@ -180,7 +181,8 @@ class LogHandler(LogHandlerBase):
 
 def _content(log: str) -> str:
     try:
-        return Path(log).read_text(errors="replace").strip()
+        lines = Path(log).read_text(errors="replace").strip().split("\n")
+        return "\n".join(map(printable, lines))
     except OSError:
         return f"no log {log}"
 

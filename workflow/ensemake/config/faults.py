@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
 Problem = tuple[KeyPath, str]
+LONGEST = 2000  # characters of a line that is told
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,22 @@ class ConfigError(ValueError):
         return [*lines, f"{count} fault{'s' * (count > 1)} in {self.file}: nothing was run."]
 
 
+def printable(text: str, most: int = LONGEST) -> str:
+    """Return a text as one line that a terminal shows as it is: no escapes, no line ends.
+
+    Values and file names come from anywhere; one must not clear the screen, or look like a line of
+    ours.
+    """
+    kept = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return kept if len(kept) <= most else f"{kept[:most]}... ({len(kept):,} characters)"
+
+
 def fault_line(file: str, fault: Fault) -> str:
     """Return the fault as one line: ``file:line: key.path: message``."""
     where = file if fault.line is None else f"{file}:{fault.line}"
     path = dotted(fault.path)
-    return f"{where}: {path}: {fault.message}" if path else f"{where}: {fault.message}"
+    told = f"{where}: {path}: {fault.message}" if path else f"{where}: {fault.message}"
+    return printable(told)
 
 
 def dotted(path: KeyPath) -> str:

@@ -69,7 +69,7 @@ def load_yaml(file: Path) -> Document:
     try:
         document.data = _build(document, node, ())
     except _EndlessError as error:
-        raise ConfigError(str(file), [document.fault((), str(error))]) from None
+        raise ConfigError(str(file), [error.fault]) from None
     return document
 
 
@@ -161,16 +161,21 @@ def _remedy(problem: str, began: Any) -> str:
 class _EndlessError(ValueError):
     """What aliases make of a file is too much."""
 
+    def __init__(self, message: str, node: yaml.Node) -> None:
+        super().__init__(message)
+        self.fault = Fault((), message, node.start_mark.line + 1)
+
 
 def _build(document: Document, node: yaml.Node, path: KeyPath) -> Any:
     document.room -= 1
     if len(path) > DEEPEST:
-        raise _EndlessError("an alias (*name) lies within its own anchor (&name); write it out")
+        message = "an alias (*name) lies within its own anchor (&name); write it out"
+        raise _EndlessError(message, node)
     if document.room < 0:
         message = (
             f"aliases (*name) repeat more than {MOST_REPEATED} values; write out what is meant"
         )
-        raise _EndlessError(message)
+        raise _EndlessError(message, node)
     document.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         return _mapping(document, node, path)

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
+from ensemake.config.faults import printable
 from ensemake.python.statuses import Status
 from ensemake.sweep.members import Member
 
 Counts = Mapping[str, Counter[Status]]
 SHOWN = 20  # members in a table before "and N more"
 INTERVAL_S = 1.0
+LONGEST_CELL = 100  # characters
 COLUMNS = (
     Status.STATUS_COMPLETED,
     Status.STATUS_RUNNING,
@@ -54,9 +56,13 @@ def members_table(name: str, members: Sequence[Member]) -> str:
     """Return a table of an ensemble's members and their parameters."""
     some = [members[i] for i in range(min(len(members), SHOWN))]
     names = list(some[0].values) if some else []
-    rows = [[member.name, *(str(member.values[name]) for name in names)] for member in some]
+    rows = [[member.name, *(_cell(member.values[name]) for name in names)] for member in some]
     more = f", the first {SHOWN}" if len(members) > SHOWN else ""
     return html_table(f"{name}: {len(members)} members{more}", ["member", *names], rows)
+
+
+def _cell(value: object) -> str:
+    return printable(str(value), LONGEST_CELL)
 
 
 def html_table(caption: str, head: list[str], rows: list[list[str]]) -> str:

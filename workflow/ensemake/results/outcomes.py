@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemake.config.faults import printable
 from ensemake.config.schema import Scalar
 from ensemake.lock import holder
 from ensemake.member.layout import SUBFOLDER
@@ -193,7 +194,7 @@ def status_lines(work: Work, found: Sequence[Outcome] | None = None) -> list[str
     gone = leftovers(work)
     if gone:
         lines.append(f"  {len(gone)} no longer in the config (ensemake prune lists them)")
-    return lines
+    return [printable(line) for line in lines]
 
 
 def counted(counts: Counter[State], total: int) -> str:

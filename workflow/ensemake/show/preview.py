@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 
+from ensemake.config.faults import printable
 from ensemake.config.schema import Model, Scalar
 from ensemake.member.command import (
     arguments,
@@ -64,7 +65,8 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
     lines.append(_row("needs", _needs(work.settings)))
     lines.append(_row("jobs", _jobs(work, len(pending), at_once)))
     lines += [_row("costs", text) for text in _cost(work, pending)]
-    return lines + [_row("warning", text) for text in suspicions(work, len(pending), at_once)]
+    lines += [_row("warning", text) for text in suspicions(work, len(pending), at_once)]
+    return [printable(line) for line in lines]
 
 
 def _headline(work: Work, pending: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ensemake.config.faults import printable
 from ensemake.member.state import read_status
 from ensemake.results.outcomes import error_line
 
@@ -253,6 +254,6 @@ def failure_line(job: Job, logs: Sequence[str], message: str) -> str:
     directory = own if own.is_dir() else folder  # a model has no member level
     status = read_status(directory)
     if status is None or status.status == "completed":
-        return f"failed: {directory}: {see}"
+        return printable(f"failed: {directory}: {see}")
     last = error_line(directory / "run.err")
-    return f"failed: {directory}: {status.reason}{f': {last}' if last else ''}"
+    return printable(f"failed: {directory}: {status.reason}{f': {last}' if last else ''}")

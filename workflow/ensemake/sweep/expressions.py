@@ -5,7 +5,7 @@ What is undefined is an error, nothing is random, and a value is never expanded 
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,6 +14,7 @@ import jinja2
 import jinja2.meta
 
 from ensemake.config.schema import Scalar
+from ensemake.sweep.bounds import BoundedEnvironment, rendered
 from ensemake.sweep.spaces import nearest
 
 _FUNCTIONS = [
@@ -95,12 +96,12 @@ class Template:
 
     names: frozenset[str]
     mentions: frozenset[str]
-    _render: Callable[[Mapping[str, Scalar]], str]
+    _generate: Callable[[dict[str, Any]], Iterable[str]]
 
     def render(self, params: Mapping[str, Scalar]) -> str:
         """Return the text; raise ValueError, with the line, if it cannot be rendered."""
         try:
-            return self._render({**GLOBALS, **params})
+            return rendered(self._generate, {**GLOBALS, **params})
         except Exception as error:
             raise ValueError(f"{_line(error)}{_reason(error, params)}") from None
 
@@ -138,19 +139,19 @@ def template(text: str, newline: str = "\n") -> Template:
     """
     environment = _environment(newline)
     try:
-        render = environment.from_string(text).render
+        generate = environment.from_string(text).generate
         mentions = _mentions(text)
     except jinja2.TemplateSyntaxError as error:
         raise ValueError(f"line {error.lineno}: {_syntax(error)}") from None
-    return Template(mentions - GLOBALS.keys(), mentions, render)
+    return Template(mentions - GLOBALS.keys(), mentions, generate)
 
 
 @lru_cache
 def _environment(newline: str) -> jinja2.Environment:
-    environment = jinja2.Environment(
+    environment = BoundedEnvironment(
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        newline_sequence=newline,  # type: ignore[arg-type]
+        newline_sequence=newline,
         autoescape=False,
     )
     # a cluster job evaluates anew what the main process has evaluated
@@ -162,7 +163,7 @@ def _environment(newline: str) -> jinja2.Environment:
 
 def _mentions(text: str) -> frozenset[str]:
     # an environment with functions would not count them as undeclared
-    bare = jinja2.Environment(autoescape=False)
+    bare = BoundedEnvironment(autoescape=False)  # it computes constants
     bare.globals.clear()
     return frozenset(jinja2.meta.find_undeclared_variables(bare.parse(text)))
 

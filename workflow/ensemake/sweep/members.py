@@ -11,6 +11,7 @@ from typing import Any, overload
 from ensemake.config.faults import KeyedError, KeyPath, did_you_mean
 from ensemake.config.schema import Ensemble, Model, Scalar
 from ensemake.sweep import strategies
+from ensemake.sweep.bounds import MOST_BITS
 from ensemake.sweep.expressions import Expression, expression
 from ensemake.sweep.identity import member_id
 from ensemake.sweep.spaces import Axis, Distribution, axis
@@ -188,6 +189,8 @@ def _at(path: KeyPath, values: Mapping[str, Scalar]) -> Iterator[None]:
 
 
 def _scalar(value: Any) -> Scalar:
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise ValueError(f"is a number of some {value.bit_length() * 3 // 10:,} digits")
     if isinstance(value, str | int | bool) or (isinstance(value, float) and value - value == 0):
         return value
     raise ValueError(f"is {value!r}; it must be a finite number, text, or true or false")

@@ -1,0 +1,50 @@
+"""Formulas and templates that would never end, or fill the memory, are errors at once."""
+
+import time
+
+import pytest
+
+from ensemake.sweep.expressions import expression, template
+
+ENDLESS = {
+    "loops": "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
+    "kept range": "{% set r = range(9999) %}"
+    "{% for i in r %}{% for j in r %}{% endfor %}{% endfor %}",
+    "calls": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}"
+    "{{ m(60) }}",
+    "text": "{% for i in range(999999) %}{{ 'x' * 1000 }}{% endfor %}",
+    "product": "{{ 'x' * 10**9 }}",
+    "list": "{{ 10**9 * [0] }}",
+    "power": "{{ x ** (10 ** 10) }}",
+    "power of constants": "{{ 10 ** (10 ** 10) }}",
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_what_does_not_end_is_an_error(kind: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=r"more than|longer than|too large"):
+        template(ENDLESS[kind]).render({"x": 7})
+    assert time.monotonic() - began < 10
+
+
+def test_formulas_too() -> None:
+    with pytest.raises(ValueError, match="too large"):
+        expression("x ** (10 ** 10)").evaluate({"x": 7})
+
+
+@pytest.mark.parametrize(
+    ("text", "gives"),
+    [
+        ("{% for i in [1, 2] %}{{ loop.index }}/{{ loop.length }} {% endfor %}", "1/2 2/2 "),
+        ("{% for i in [] %}{{ i }}{% else %}none{% endfor %}", "none"),
+        ("{{ 3 * 'ab' }}{{ 2 ** 10 }}{{ 0.5 * 3 }}", "ababab10241.5"),
+    ],
+)
+def test_what_ends_is_what_it_was(text: str, gives: str) -> None:
+    assert template(text).render({}) == gives
+
+
+def test_each_rendering_counts_for_itself() -> None:
+    loop = template("{% for i in range(900000) %}{% endfor %}{{ x }}")
+    assert [loop.render({"x": i}) for i in range(4)] == ["0", "1", "2", "3"]

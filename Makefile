@@ -1,5 +1,5 @@
 # Everything works on a fresh machine with python3 (3.11 or later), make and git.
-.PHONY: run test lint bench profiles lock
+.PHONY: run test fuzz lint bench profiles lock
 
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -9,6 +9,9 @@ run: $(VENV)/.ready ## run the demo on this machine
 
 test: $(VENV)/.ready ## run all tests
 	python -m pytest -n 2 --dist loadgroup
+
+fuzz: $(VENV)/.ready ## try some thousand broken configs; a few minutes
+	ENSEMAKE_FUZZ=3000 python -m pytest -n 2 tests/fuzz
 
 lint: $(VENV)/.ready ## check style, types and who imports from whom
 	ruff check .

@@ -15,6 +15,7 @@ BOMB = "experiment: e\na0: &a0 [x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)
 )
 MANY = "".join(f"      p{i}: {{uniform: [0, 1]}}\n" for i in range(22_000))
+SOME = MANY[: MANY.index("      p1000:")]
 
 TOO_LARGE = {
     "product": (HEAD + PRODUCT, "a.params: 1,000,000,000,000 members (10,000 a x 10,000 b x"),
@@ -26,9 +27,7 @@ TOO_LARGE = {
         "22000 parameters vary, and it knows 21201",
     ),
     "values": (
-        HEAD
-        + "    perm_strategy: sobol\n    n_models: 400000\n    params:\n"
-        + MANY[: MANY.index("p1000:") - 6],
+        HEAD + "    perm_strategy: sobol\n    n_models: 400000\n    params:\n" + SOME,
         "parameters are more than can be",
     ),
     "aliases": (BOMB, "aliases (*name) repeat more than 100,000 values"),

@@ -154,7 +154,7 @@ def test_no_objects_are_made(read: Any) -> None:
         ('a: "C:\\data"\n', 1, "backslash"),
         ("a: *b\n", 1, "anchor"),
         ("a: 1\nb: \x01\n", 2, "control character"),
-        ("a: &a [*a]\n", None, "within its own anchor"),
+        ("a: &a [*a]\n", 1, "within its own anchor"),
     ],
 )
 def test_syntax_faults(read: Any, text: str, line: int | None, words: str) -> None:

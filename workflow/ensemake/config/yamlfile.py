@@ -172,9 +172,7 @@ def _build(document: Document, node: yaml.Node, path: KeyPath) -> Any:
         message = "an alias (*name) lies within its own anchor (&name); write it out"
         raise _EndlessError(message, node)
     if document.room < 0:
-        message = (
-            f"aliases (*name) repeat more than {MOST_REPEATED} values; write out what is meant"
-        )
+        message = f"aliases (*name) repeat more than {MOST_REPEATED:,} values"
         raise _EndlessError(message, node)
     document.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):

@@ -195,3 +195,16 @@ def test_members_know_their_run(fake: Fake, project: PbsProject) -> None:
     (run,) = {row["run"] for row in project.table()}
     assert run
     assert not list(project.folder.glob(".snakemake/pbs_logs/environment.*"))
+
+
+def test_a_passed_variable_reaches_jobs_and_batches(
+    fake: Fake, project: PbsProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "very secret")
+    run = {"exe": "printenv", "exe_args": ["NAME"], "env_vars": {"NAME": {"from_env": "TOKEN"}}}
+    project.ensemble("alone", run_settings=run, outputs=[], params={"x": [1]})
+    project.ensemble("packed", run_settings=run, outputs=[], batch_settings={"nodes": 2})
+    done = project.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [path.read_text() for path in project.results.glob("*/*/run.out")]
+    assert told == ["very secret\n"] * 4

@@ -56,3 +56,20 @@ def test_resources_reach_the_job(project: SlurmProject) -> None:
 
     local = project.run(profile="local")
     assert "Nothing to be done" in local.stdout + local.stderr
+
+
+def test_a_passed_variable_reaches_jobs_and_batches_on_all_nodes(project: SlurmProject) -> None:
+    run = {"exe": "printenv", "exe_args": ["NAME"], "env_vars": {"NAME": {"from_env": "TOKEN"}}}
+    spread = {"nodes": 2, "batch_args": {"exclusive": None}}
+    project.ensemble("alone", run_settings=run, outputs=[], params={"x": [1]})
+    project.ensemble("packed", run_settings=run, outputs=[], batch_settings=spread)
+    project.environ = {**project.environ, "TOKEN": "very secret"}
+    project.finish()
+    for path in project.results.glob("*/*/run.out"):
+        assert path.read_text() == "very secret\n"
+        path.unlink()
+    assert not [
+        path
+        for path in project.folder.rglob("*")
+        if path.is_file() and b"very secret" in path.read_bytes()
+    ]

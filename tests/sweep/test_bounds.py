@@ -1,6 +1,7 @@
 """Formulas and templates that would never end, or fill the memory, are errors at once."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -48,3 +49,10 @@ def test_what_ends_is_what_it_was(text: str, gives: str) -> None:
 def test_each_rendering_counts_for_itself() -> None:
     loop = template("{% for i in range(900000) %}{% endfor %}{{ x }}")
     assert [loop.render({"x": i}) for i in range(4)] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("compiled", [expression, template])
+def test_brackets_too_deep(compiled: Callable[[str], object]) -> None:
+    deep = "(" * 5000 + "x" + ")" * 5000
+    with pytest.raises(ValueError, match="too deep"):
+        compiled(deep if compiled is expression else f"{{{{ {deep} }}}}")

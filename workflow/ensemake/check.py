@@ -397,7 +397,7 @@ def _program(entity: Model, base: Path) -> Iterator[Problem]:
 
 def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
     """Say how to write a program with arguments."""
-    first, *arguments = exe.split()
+    first, *arguments = exe.split() or [exe]
     if not arguments or program_fault(first, own, base):
         return None
     return f"names one program; write exe: {first} and exe_args: {json.dumps(arguments)}"

@@ -119,8 +119,8 @@ def _mapping_instead(path: KeyPath, value: Any) -> str:
 def _message(path: KeyPath, item: dict[str, Any]) -> str:
     context = item.get("ctx", {})
     match item["type"]:
-        case "missing":
-            return _missing(path, str(item["loc"][-1]))
+        case "missing" if isinstance(item["loc"][-1], str):
+            return _missing(path, item["loc"][-1])
         case "extra_forbidden":
             return _unknown_key(path)
         case "string_pattern_mismatch":
@@ -133,7 +133,7 @@ def _message(path: KeyPath, item: dict[str, Any]) -> str:
             return f"must be {context['ge']} or more, got {value_text(item['input'])}"
         case "string_too_short":
             return "must not be empty"
-        case "too_long":
+        case "too_long" | "missing":
             return f"expected {EXPECTED['tuple_type']}, got {value_text(item['input'])}"
         case "value_error":
             return str(context["error"])

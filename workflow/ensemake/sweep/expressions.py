@@ -55,6 +55,7 @@ GLOBALS: dict[str, Any] = {name: getattr(math, name) for name in _FUNCTIONS} | {
 }
 
 
+TOO_DEEP = "brackets or loops within each other, too deep to be read"
 _SYNTAX = {
     "unexpected end of template, expected 'end of print statement'": "'{{' is not closed by '}}'",
     "unexpected end of template, expected 'end of statement block'": "'{%' is not closed by '%}'",
@@ -125,6 +126,8 @@ def expression(text: str) -> Expression:
         mentions = _mentions("{{ " + text + " }}")
     except jinja2.TemplateError as error:
         raise ValueError(f"{text}: {_syntax(error)}") from None
+    except (RecursionError, SyntaxError):
+        raise ValueError(TOO_DEEP) from None
     return Expression(text, mentions - GLOBALS.keys(), mentions, call)
 
 
@@ -143,6 +146,8 @@ def template(text: str, newline: str = "\n") -> Template:
         mentions = _mentions(text)
     except jinja2.TemplateSyntaxError as error:
         raise ValueError(f"line {error.lineno}: {_syntax(error)}") from None
+    except (RecursionError, SyntaxError):
+        raise ValueError(TOO_DEEP) from None
     return Template(mentions - GLOBALS.keys(), mentions, generate)
 
 

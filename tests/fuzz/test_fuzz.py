@@ -23,7 +23,7 @@ from ensemake.show.preview import preview_lines
 from ..conftest import REPOSITORY
 
 EXAMPLES = int(os.environ.get("ENSEMAKE_FUZZ", "150"))
-MOST_S = 2.0
+MOST_S = 2.0  # of CPU
 MOST_KB = 500_000  # beyond what the test's own process has
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW)
@@ -31,7 +31,6 @@ fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW
 DEMO = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
 BASIS: dict[str, Any] = {
     "experiment": "e",
-    "max_members": 1000,
     "models": {"m": {"params": {"x": 1}, "run_settings": {"exe": "echo", "exe_args": ["{{ x }}"]}}},
     "ensembles": {
         "s": {
@@ -172,7 +171,7 @@ def mutated(draw: st.DrawFn, basis: dict[str, Any]) -> dict[str, Any]:
             owner[draw(keys)] = draw(values)
         else:
             owner.append(draw(values))
-    return data
+    return {**data, "max_members": 1000}  # a million that are meant take their time
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +196,7 @@ def looked_at(text: str | bytes) -> None:
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     Path("config.yaml").write_bytes(data)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.monotonic()
+    began = time.process_time()
     try:
         document = _document()
         for name in document[1].entities:
@@ -207,7 +206,7 @@ def looked_at(text: str | bytes) -> None:
             assert line.isprintable()
         for fault in error.faults:
             assert fault.line or not fault.path, fault
-    assert time.monotonic() - began < MOST_S
+    assert time.process_time() - began < MOST_S
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_KB
 
 

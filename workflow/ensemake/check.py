@@ -15,7 +15,7 @@ from ensemake.config.schema import Config, Ensemble, Model, Resource, Scalar, Va
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import program_fault, template_of
-from ensemake.member.files import KEYS, Source, clashes, entries, is_filled, sources
+from ensemake.member.files import KEYS, Entry, Source, clashes, entries, is_filled, sources
 from ensemake.member.generate import configured
 from ensemake.member.layout import OWN, RESERVED_ENTITIES, TABLES, root
 from ensemake.member.plan import Work, expand_work
@@ -317,10 +317,14 @@ def _files(entity: Model, base: Path, results: Path) -> Iterator[Problem]:
     problems: list[Problem] = []
     for entry in entries(entity.files):
         path = ("files", entry.key, entry.item)
-        problems += _attempt(path, lambda e=entry: found.extend(e.sources(base, results)))  # type: ignore[misc]
+        problems += _attempt(path, partial(_gather, entry, base, results, found))
     yield from problems
     if not problems:
         yield from _written(entity, found)
+
+
+def _gather(entry: Entry, base: Path, results: Path, found: list[Source]) -> None:
+    found += entry.sources(base, results)
 
 
 def _written(entity: Model, found: list[Source]) -> Iterator[Problem]:

@@ -71,7 +71,7 @@ class ExperimentRules:
         if self.is_main:
             _keep_to_what_is_here(workflow)
         self.document = _document(workflow, config)
-        with _Told():
+        with _ExitOnFaults():
             self.config: Config = (check_config if self.is_main else check_shape)(self.document)
         self.root = root(self.config)
         self.is_module = not workflow.modifier.is_main_snakefile()
@@ -177,7 +177,7 @@ def _keep_to_what_is_here(workflow: Any) -> None:
         workflow.register_resource("_cores", nodes[0].cpus)
 
 
-class _Told:
+class _ExitOnFaults:
     """Ends with the message alone where a config is at fault: a traceback tells a user nothing."""
 
     def __enter__(self) -> None:
@@ -195,7 +195,7 @@ def _document(workflow: Any, config: Mapping[str, Any]) -> Document:
     if config and not settings.configfiles and not settings.config:
         return Document("the module's config", dict(config))
     files = settings.configfiles or [Path(DEFAULT_CONFIG)]
-    with _Told():
+    with _ExitOnFaults():
         if len(files) > 1:
             fault = Fault((), f"only one --configfile can be used, {len(files)} were given")
             raise ConfigError(os.path.relpath(files[-1]), [fault])
@@ -286,7 +286,7 @@ class EntityRules:
     @cached_property
     def work(self) -> Work:
         """The members, expanded once."""
-        with _Told():
+        with _ExitOnFaults():
             return expanded(self.experiment.document, self.experiment.config, self.name)
 
     # ---- the look: what is to be done; writes nothing ----

@@ -520,7 +520,7 @@ class Experiment:
         running = {name for run in runs.alive(self.place.folder) for name in run.entities}
         for item in self._items(()):
             if item.name in running:
-                yield f"{item.name}: {_told(self._counts([item])[item.name])}"
+                yield f"{item.name}: {_counts_text(self._counts([item])[item.name])}"
 
     def _counts(self, items: Iterable[Item]) -> dict[str, Counter[Status]]:
         return {item.name: Counter(self.get_status(item)) for item in items}
@@ -715,7 +715,7 @@ def _named(failed: list[str]) -> str:
     return f"not completed: {', '.join(failed[:TOLD])}{more}"
 
 
-def _told(counts: Counter[Status]) -> str:
+def _counts_text(counts: Counter[Status]) -> str:
     return ", ".join(f"{n} {status}" for status, n in counts.items())
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ensemake.config.faults import ConfigError, did_you_mean
+from ensemake.errors import EnsemakeError
 from ensemake.paths import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class Command(click.Group):
         except ConfigError as error:
             click.echo(error, err=True)
             ctx.exit(1)
+        except EnsemakeError as error:
+            raise click.ClickException(str(error)) from None
         except BrokenPipeError:  # `| head`
             raise
         except OSError as error:

@@ -1,11 +1,17 @@
-"""Files that are written whole: a reader sees the old content or the new, never half of it."""
+"""Files that are written whole, so that a reader never sees half of one; and read with bounds.
+
+What a program leaves may be anything: a pipe that nobody writes to, a link to a device without an
+end. Reading it neither waits nor fills the memory.
+"""
 
 import os
 import stat
 from pathlib import Path
 from secrets import token_hex
+from typing import BinaryIO
 
 DEFAULT_MODE = 0o644
+LARGEST = 64 << 20  # bytes of a file from outside that are read
 
 
 def write_atomically(target: Path, data: bytes, mode: int = DEFAULT_MODE) -> None:
@@ -52,3 +58,41 @@ def _create(path: Path, data: bytes) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, DEFAULT_MODE)
     with open(descriptor, "wb") as file:
         file.write(data)
+
+
+def read_whole(path: str | Path, most: int) -> bytes:
+    """Return the content of a regular file of at most `most` bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    ValueError
+        It is no regular file, or larger.
+    """
+    with opened(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"has more than {most >> 20} MB, which is not read")
+    return data
+
+
+def read_end(path: str | Path, most: int) -> tuple[bytes, bool]:
+    """Return the last `most` bytes of a regular file, and whether that is all of it; as above."""
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - most))
+        return file.read(most), size <= most
+
+
+def opened(path: str | Path) -> BinaryIO:
+    """Open a regular file to read, unbuffered; raise ValueError if it is none."""
+    # without O_NONBLOCK a pipe would be waited for
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("is no regular file")
+        return open(descriptor, "rb", buffering=0)
+    except BaseException:
+        os.close(descriptor)
+        raise

@@ -6,16 +6,18 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ensemake.config.faults import ConfigError, Fault, KeyPath, Problem, did_you_mean
+from ensemake.config.reserved import COLUMNS
 from ensemake.config.schema import Config, Ensemble, Model, Resource, Scalar
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
-from ensemake.member.command import program_fault
+from ensemake.member.command import filled, program_fault
 from ensemake.member.files import OWN, Source, clashes, missing, sources
 from ensemake.member.generate import configured
 from ensemake.member.plan import Work, expand_work
@@ -39,6 +41,7 @@ UNITS = {
 }
 # What a batch keeps to when it places members, and what does not limit how many fit.
 PLACED = ("nodes", "tasks", "cpus_per_task", "mem_mb", "mem_mb_per_cpu", "gpu", "runtime")
+MOST_REPEATS = 10**6  # of a regular expression, which is written out so often
 LEAST = {"gpu": 0, "disk_mb": 0}
 MEANT = {
     "memory": "mem_mb (megabytes)",
@@ -170,7 +173,7 @@ def _entity(name: str, entity: Model, base: Path) -> Iterator[Problem]:
     ]
     known = _known_names(entity, base) if not problems else None
     if known is not None:
-        problems += [*_expressions(entity, known), *_metrics(entity)]
+        problems += [*_expressions(entity, known), *_metrics(entity, known)]
     if not problems:
         problems += _first_member(name, entity, base)
     yield from problems
@@ -202,7 +205,7 @@ def _placed(entity: Model, message: str) -> Problem | None:
 
 
 def _params(entity: Model, base: Path) -> Iterator[Problem]:
-    seen: dict[str, str] = {"replica": "ensemake itself"}
+    seen = dict.fromkeys(COLUMNS, "ensemake itself, a column of its tables,")
     for key, spec in entity.params.items():
         path = ("params", key)
         problems = list(_attempt_params(entity, path, partial(axis, key, spec, base)))
@@ -215,7 +218,7 @@ def _params(entity: Model, base: Path) -> Iterator[Problem]:
                 yield path, f"{name!r} is given by {seen[name]} already; rename one of them"
             seen[name] = f"the key {key!r}"
     for name in entity.derived.keys() & seen.keys():
-        yield ("derived", name), f"{name!r} is a parameter already; rename one of them"
+        yield ("derived", name), f"{name!r} is given by {seen[name]} already; rename one of them"
 
 
 def _known_names(entity: Model, base: Path) -> list[str]:
@@ -353,12 +356,25 @@ def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
     return f"names one program; write exe: {first} and exe_args: {json.dumps(arguments)}"
 
 
-def _metrics(entity: Model) -> Iterator[Problem]:
+def _metrics(entity: Model, known: list[str]) -> Iterator[Problem]:
+    columns = dict.fromkeys([*known, *entity.derived], "a parameter")
+    columns |= dict.fromkeys(COLUMNS, "ensemake's own")
     for name, metric in entity.metrics.items():
-        try:
-            re.compile(metric.regex or "")
-        except re.error as error:
-            yield ("metrics", name, "regex"), f"is no regular expression: {error}"
+        if name in columns:
+            message = f"results.csv has a column {name!r} already, {columns[name]}; rename it"
+            yield ("metrics", name), message
+        for path, message in _attempt(("metrics", name, "regex"), partial(_regex, metric.regex)):
+            yield path, f"is no regular expression: {message}"
+
+
+def _regex(pattern: str | None) -> None:
+    try:
+        re.compile(pattern or "")
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    repeats = prod(int(times) for times in re.findall(r"\{(?:\d*,)?(\d+)\}", pattern or ""))
+    if repeats > MOST_REPEATS:
+        raise ValueError(f"it repeats something {repeats} times, more than {MOST_REPEATS}")
 
 
 def _first_member(name: str, entity: Model, base: Path) -> Iterator[Problem]:
@@ -393,7 +409,7 @@ def _attempt_words(entity: Model, values: Mapping[str, Scalar]) -> Iterator[Prob
 def _filled(text: object, values: Mapping[str, Scalar]) -> str:
     """Fill parameters into a text of the config."""
     try:
-        return template(str(text)).render(values)
+        return filled([text], values)[0]
     except ValueError as error:
         raise ValueError(_without_line(text, error)) from None
 

@@ -22,7 +22,14 @@ def further(
 
 def filled(words: Sequence[object], values: Mapping[str, Scalar]) -> list[str]:
     """Return words with parameters filled in."""
-    return [template(str(word)).render(values) for word in words]
+    return [_filled(word, values) for word in words]
+
+
+def _filled(word: object, values: Mapping[str, Scalar]) -> str:
+    text = template(str(word)).render(values)
+    if "\0" in text:
+        raise ValueError(f"{word!r} gives a NUL character, which no program can be given")
+    return text
 
 
 def arguments(entity: Model, values: Mapping[str, Scalar]) -> list[str]:
@@ -41,7 +48,7 @@ def as_arguments(name: str, value: Scalar) -> list[str]:
 def environment(entity: Model, values: Mapping[str, Scalar]) -> dict[str, str]:
     """Return the environment variables with parameters filled in."""
     env_vars = entity.run_settings.env_vars
-    return {name: template(str(text)).render(values) for name, text in env_vars.items()}
+    return {name: _filled(text, values) for name, text in env_vars.items()}
 
 
 def resource(value: Resource, values: Mapping[str, Scalar | int]) -> Resource:

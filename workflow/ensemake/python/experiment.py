@@ -34,7 +34,7 @@ from ensemake.python.settings import RunSettings, Singularity
 from ensemake.python.statuses import TERMINAL, Status, status_of
 from ensemake.python.values import Place
 from ensemake.results import runs
-from ensemake.results.collect import results_table
+from ensemake.results.collect import results_frame
 from ensemake.results.outcomes import Outcome, outcomes, status_lines
 from ensemake.show.preview import preview_lines
 
@@ -633,8 +633,7 @@ class Experiment:
 
         frames = {}
         for work in self._works(self._items(args)):
-            columns, rows, _ = results_table(work)
-            frames[work.entity] = pd.DataFrame(rows, columns=columns)
+            frames[work.entity] = results_frame(work)
         if len(frames) == 1:
             return next(iter(frames.values()))
         joined = pd.concat(frames, names=["entity", None])

@@ -4,21 +4,25 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemake.atomic import write_atomically
+from ensemake.config.reserved import IDENTITY, OUTCOME
+from ensemake.config.schema import Scalar
 from ensemake.member.plan import Planned, Work
 from ensemake.member.state import MEANING, State, StatusFile
-from ensemake.results.metrics import read_metrics
+from ensemake.results.metrics import Patience, read_metrics
 from ensemake.results.outcomes import Outcome, outcomes
 from ensemake.sweep.identity import canonical
+from ensemake.sweep.tables import is_number, number_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-OUTCOME = ("status", "exit_code", "elapsed_s", "reason", "run")
 TEXTS = ("member", "status", "reason", "run")
 
 
@@ -56,7 +60,8 @@ def results_table(
     """Return results.csv's columns and rows, with values as they are, and the metrics' faults."""
     faults: list[str] = []
     found = outcomes(work) if found is None else found
-    rows = [_result(work, index, outcome, faults) for index, outcome in enumerate(found)]
+    patience = Patience()
+    rows = [_result(work, index, one, faults, patience) for index, one in enumerate(found)]
     return [*_head(work), *OUTCOME, *work.settings.metrics], rows, faults
 
 
@@ -91,21 +96,23 @@ def _hash(value: Any) -> str:
 
 def _head(work: Work) -> list[str]:
     names = [name for name in work.planned[0].values if name != "replica"]
-    return ["index", "member", "replica", *names]
+    return [*IDENTITY, *names]
 
 
 def _identity(index: int, member: Planned) -> dict[str, Any]:
     return {"index": index, "member": member.name, **member.values}
 
 
-def _result(work: Work, index: int, outcome: Outcome, faults: list[str]) -> dict[str, Any]:
+def _result(
+    work: Work, index: int, outcome: Outcome, faults: list[str], patience: Patience
+) -> dict[str, Any]:
     member = outcome.member
     row = _identity(index, member) | {"status": outcome.state} | _told(outcome.status)
     if outcome.state == "killed" and outcome.status is None:
         row["reason"] = MEANING["killed"]
     if outcome.state == "completed" and work.settings.metrics:
         directory = work.base / member.directory
-        values, absent = read_metrics(directory, work.settings.metrics)
+        values, absent = read_metrics(directory, work.settings.metrics, patience)
         row |= values
         row["reason"] = "; ".join(absent)
         faults += [f"{member.directory}: {line}" for line in absent]
@@ -150,8 +157,59 @@ def read_results(work: Work) -> "DataFrame":
     table = pandas.read_csv(path, dtype=str, keep_default_na=False)
     known = _known_types(work)
     for name in table:
-        table[name] = _typed(table[name], known.get(str(name)))
+        own = known.get(str(name))
+        table[name] = metric_column(table[name]) if own is None else _typed(table[name], own)
     return table
+
+
+def results_frame(work: Work) -> "DataFrame":
+    """Return what results.csv would say, looked up now, with types."""
+    import pandas  # half a second to import
+
+    columns, rows, _ = results_table(work)
+    frame = pandas.DataFrame(rows, columns=columns)
+    for name in work.settings.metrics:
+        frame[name] = metric_column([row.get(name) for row in rows])
+    return frame
+
+
+def metric_column(cells: "Sequence[Any] | Series[Any]") -> "Series[Any]":
+    """Return a column of numbers, or of true and false, if all cells that are not empty are so.
+
+    NaN and infinity are numbers, and true among numbers is 1; one text makes all cells text.
+    """
+    import pandas
+
+    values = [typed_cell(cell) for cell in cells]
+    given = [value for value in values if value is not None]
+    kinds = {type(value) for value in given}
+    if str in kinds or not kinds:
+        return pandas.Series(cells, dtype=object)
+    has_gaps = len(given) < len(values)
+    if kinds == {bool}:
+        return pandas.Series(values, dtype="boolean" if has_gaps else "bool")
+    if kinds <= {int, bool} and -(2**63) <= min(given) and max(given) < 2**64:
+        name = "UInt64" if max(given) >= 2**63 and min(given) >= 0 else "Int64"
+        return pandas.Series(values, dtype=name if has_gaps else name.lower())
+    return pandas.Series([nan if value is None else _float(value) for value in values])
+
+
+def typed_cell(cell: Any) -> Scalar | None:
+    """Return a cell's number or truth, if it is one; None if it is empty."""
+    if not isinstance(cell, str):
+        return cell if isinstance(cell, int | float) else None
+    if re.fullmatch(r"[-+]?\d{1,400}", cell):
+        return int(cell)
+    if is_number(cell):
+        return float(number_text(cell))
+    return {"": None, "True": True, "False": False}.get(cell, cell)
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 def _known_types(work: Work) -> dict[str, set[type]]:
@@ -165,19 +223,16 @@ def _known_types(work: Work) -> dict[str, set[type]]:
     return known
 
 
-def _typed(column: "Series[str]", types: set[type] | None) -> "Series[Any]":
-    """Convert texts to a type; to numbers, if all can be, where the type is not known."""
+def _typed(column: "Series[str]", types: set[type]) -> "Series[Any]":
+    """Convert texts to a type."""
     import pandas
 
     if types == {bool}:
         return column == "True"
-    if types is not None and not types <= {int, float}:
+    if not types <= {int, float}:
         return column
     numbers = pandas.to_numeric(column.where(column != ""), errors="coerce")
-    if types is None and numbers.isna().sum() > (column == "").sum():
-        return column
-    whole = types == {int} or (types is None and not column.str.contains(r"[.eEn]").any())
-    if not whole:
+    if types != {int}:
         return numbers
     name = "UInt64" if numbers.max() >= 2**63 else "Int64"
     kind: Any = name if numbers.isna().any() else name.lower()

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemake.atomic import read_end
 from ensemake.config.schema import Scalar
 from ensemake.lock import holder
 from ensemake.member.layout import SUBFOLDER
@@ -246,10 +247,8 @@ def error_line(path: Path) -> str:
 def _tail(path: Path) -> list[str]:
     """Return the last lines of a file that are not blank, in printable characters."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
-            text = file.read().decode(errors="replace")
-    except OSError:
+        text = read_end(path, 4096)[0].decode(errors="replace")
+    except (OSError, ValueError):
         return []
     lines = (" ".join(line.split()) for line in text.split("\n"))
     kept = ("".join(char for char in line if char.isprintable()) for line in lines)

@@ -13,7 +13,7 @@ from ensemake.config.schema import Ensemble, Model, Scalar
 from ensemake.sweep import strategies
 from ensemake.sweep.expressions import Expression, expression
 from ensemake.sweep.identity import member_id
-from ensemake.sweep.spaces import Axis, axis
+from ensemake.sweep.spaces import Axis, axis, check_scalar
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
@@ -143,8 +143,10 @@ def _at(path: KeyPath, values: Mapping[str, Scalar]) -> Iterator[None]:
 
 
 def _scalar(value: Any) -> Scalar:
-    if isinstance(value, str | int | bool) or (isinstance(value, float) and value - value == 0):
+    if isinstance(value, int) or (isinstance(value, float) and value - value == 0):
         return value
+    if isinstance(value, str):
+        return str(check_scalar(value, "it"))
     raise ValueError(f"is {value!r}; it must be a finite number, text, or true or false")
 
 

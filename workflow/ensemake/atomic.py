@@ -8,7 +8,6 @@ import os
 import stat
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
 
 DEFAULT_MODE = 0o644
 LARGEST = 64 << 20  # bytes of a file from outside that are read
@@ -70,8 +69,13 @@ def read_whole(path: str | Path, most: int) -> bytes:
     ValueError
         It is no regular file, or larger.
     """
-    with opened(path) as file:
-        data = file.read(most + 1)
+    descriptor = open_regular(path)
+    try:
+        data = os.read(descriptor, most + 1)
+        while len(data) <= most and (more := os.read(descriptor, most + 1 - len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
     if len(data) > most:
         raise ValueError(f"has more than {most >> 20} MB, which is not read")
     return data
@@ -79,20 +83,17 @@ def read_whole(path: str | Path, most: int) -> bytes:
 
 def read_end(path: str | Path, most: int) -> tuple[bytes, bool]:
     """Return the last `most` bytes of a regular file, and whether that is all of it; as above."""
-    with opened(path) as file:
+    with open(open_regular(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - most))
         return file.read(most), size <= most
 
 
-def opened(path: str | Path) -> BinaryIO:
-    """Open a regular file to read, unbuffered; raise ValueError if it is none."""
+def open_regular(path: str | Path) -> int:
+    """Open a regular file to read and return its descriptor; raise ValueError if it is none."""
     # without O_NONBLOCK a pipe would be waited for
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("is no regular file")
-        return open(descriptor, "rb", buffering=0)
-    except BaseException:
-        os.close(descriptor)
-        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise ValueError("is no regular file")

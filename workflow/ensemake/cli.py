@@ -258,12 +258,12 @@ def _write(work: "Work") -> list[str]:
 
     found = outcomes(work)
     write_members(work)
-    path, faults = write_results(work, found)
+    path, _ = write_results(work, found)
     if work.settings.metrics and not work.layout.is_model:
         from ensemake.results.plot_files import draw_all  # a second to import
 
         draw_all(work)
-    return [*status_lines(work, found), *(f"  {fault}" for fault in faults[:10]), f"  {path}"]
+    return [*status_lines(work, found), f"  {path}"]
 
 
 @ensemake.command()

@@ -45,7 +45,8 @@ from ensemake.member.plan import Plan, Planned, Work, save_work
 from ensemake.member.state import State, StatusFile, is_generated, state
 from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
-from ensemake.results.collect import members_digest, read_collected, results_state
+from ensemake.results.collect import members_digest, results_state
+from ensemake.results.outcomes import read_collected
 from ensemake.results.provenance import VARIABLE
 from ensemake.show.page import page_path
 from ensemake.show.progress import EXPECTED
@@ -399,7 +400,7 @@ class EntityRules:
         return [str(self.layout.done(name)) for name in names]
 
     @cached_property
-    def _collected(self) -> dict[str, str]:
+    def _collected(self) -> dict[str, Any]:
         """What results.csv was made from."""
         return read_collected(self.work)
 

@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Literal
 
-from ensemake.atomic import opened, read_whole
+from ensemake.atomic import open_regular, read_whole
 from ensemake.sweep.tables import is_unicode
 
 STATUS_MOST = 1 << 20  # bytes
@@ -66,8 +66,9 @@ def _is_sound(status: StatusFile) -> bool:
     """Tell whether the types are those of run.sh: a program may have written the file."""
     texts = (status.status, status.digest, status.host, status.started, status.reason, status.run)
     return (
-        all(isinstance(text, str) and is_unicode(text) for text in texts)
-        and (status.exit_code is None or isinstance(status.exit_code, int))
+        set(map(type, texts)) == {str}
+        and is_unicode("".join(texts))
+        and isinstance(status.exit_code, int | None)
         and isinstance(status.attempt, int)
         and isinstance(status.elapsed_s, int | float)
         and 0 <= status.elapsed_s < inf
@@ -132,7 +133,7 @@ def _without_status(directory: Path) -> State:
 def is_locked(lock: Path) -> bool:
     """Tell whether a run.sh, or a command that outlived it, holds the lock."""
     try:
-        with opened(lock) as file:
+        with open(open_regular(lock), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf, nan
 from pathlib import Path
@@ -50,7 +51,7 @@ def write_results(work: Work, found: Sequence[Outcome] | None = None) -> tuple[P
     found = outcomes(work) if found is None else found
     columns, rows, faults = results_table(work, found)
     path = _write_table(work.base / work.layout.directory / "results.csv", columns, rows)
-    _note_collected(work, found)
+    _note_collected(work, found, [fault.partition(": ")[2] for fault in faults])
     return path, faults
 
 
@@ -77,17 +78,10 @@ def results_state(work: Work, found: Iterable[tuple[State, StatusFile | None]]) 
     return _hash([metrics, members_digest(work), ends])
 
 
-def _note_collected(work: Work, found: Sequence[Outcome]) -> None:
-    told = {"state": results_state(work, ((one.state, one.status) for one in found))}
+def _note_collected(work: Work, found: Sequence[Outcome], lacks: Sequence[str]) -> None:
+    state = results_state(work, ((one.state, one.status) for one in found))
+    told = {"state": state, "lacks": Counter(lacks)}
     write_atomically(work.base / work.layout.collected, json.dumps(told).encode())
-
-
-def read_collected(work: Work) -> dict[str, str]:
-    """Return what results.csv was made from; nothing if there is none."""
-    try:
-        return dict(json.loads((work.base / work.layout.collected).read_bytes()))
-    except (OSError, ValueError):
-        return {}
 
 
 def _hash(value: Any) -> str:
@@ -181,17 +175,17 @@ def metric_column(cells: "Sequence[Any] | Series[Any]") -> "Series[Any]":
     import pandas
 
     values = [typed_cell(cell) for cell in cells]
-    given = [value for value in values if value is not None]
-    kinds = {type(value) for value in given}
-    if str in kinds or not kinds:
+    numbers = [value for value in values if not isinstance(value, str | None)]
+    has_gaps = None in values
+    if not numbers or len(numbers) + values.count(None) < len(values):
         return pandas.Series(cells, dtype=object)
-    has_gaps = len(given) < len(values)
+    kinds = set(map(type, numbers))
     if kinds == {bool}:
         return pandas.Series(values, dtype="boolean" if has_gaps else "bool")
-    if kinds <= {int, bool} and -(2**63) <= min(given) and max(given) < 2**64:
-        name = "UInt64" if max(given) >= 2**63 and min(given) >= 0 else "Int64"
+    if kinds <= {int, bool} and min(numbers) >= -(2**63) and max(numbers) < 2**64:
+        name = "UInt64" if max(numbers) >= 2**63 and min(numbers) >= 0 else "Int64"
         return pandas.Series(values, dtype=name if has_gaps else name.lower())
-    return pandas.Series([nan if value is None else _float(value) for value in values])
+    return pandas.Series([_float(value) for value in values])
 
 
 def typed_cell(cell: Any) -> Scalar | None:
@@ -205,10 +199,10 @@ def typed_cell(cell: Any) -> Scalar | None:
     return {"": None, "True": True, "False": False}.get(cell, cell)
 
 
-def _float(value: float) -> float:
+def _float(value: Any) -> float:
     try:
-        return float(value)
-    except OverflowError:
+        return nan if value is None else float(value)
+    except OverflowError:  # a whole number beyond all floats
         return inf if value > 0 else -inf
 
 

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ensemake.atomic import read_end
+from ensemake.atomic import LARGEST, read_end, read_whole
 from ensemake.config.schema import Scalar
 from ensemake.lock import holder
 from ensemake.member.layout import SUBFOLDER
@@ -194,7 +195,26 @@ def status_lines(work: Work, found: Sequence[Outcome] | None = None) -> list[str
     gone = leftovers(work)
     if gone:
         lines.append(f"  {len(gone)} no longer in the config (ensemake prune lists them)")
-    return lines
+    return [*lines, *_lacking(work)]
+
+
+def _lacking(work: Work) -> list[str]:
+    """Tell the metrics that could not be read, as results.csv was written."""
+    lacks = read_collected(work).get("lacks", {})
+    lines = [
+        f"  results.csv lacks a metric of {count} member{'s' * (count > 1)}: {line}"
+        for line, count in lacks.items()
+    ]
+    more = [f"  and {len(lines) - SHOWN} more: see the column reason"] * (len(lines) > SHOWN)
+    return [*lines[:SHOWN], *more]
+
+
+def read_collected(work: Work) -> dict[str, Any]:
+    """Return what results.csv was made from, and what it lacks; nothing if there is none."""
+    try:
+        return dict(json.loads(read_whole(work.base / work.layout.collected, LARGEST)))
+    except (OSError, ValueError):
+        return {}
 
 
 def counted(counts: Counter[State], total: int) -> str:

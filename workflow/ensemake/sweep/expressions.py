@@ -14,7 +14,8 @@ from typing import Any
 import jinja2
 import jinja2.meta
 from jinja2 import nodes
-from jinja2.sandbox import SandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import SandboxedEnvironment
 
 from ensemake.config.schema import Scalar
 from ensemake.sweep.spaces import nearest
@@ -171,7 +172,7 @@ def _environment(newline: str) -> jinja2.Environment:
     environment = _Sandbox(
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        newline_sequence=newline,  # type: ignore[arg-type]
+        newline_sequence=newline,
         autoescape=False,
     )
     # a cluster job evaluates anew what the main process has evaluated

@@ -508,7 +508,7 @@ def _column(table: Table, name: str, where: str) -> list[Scalar]:
     texts = [word for (_, word), value in zip(words, values, strict=True) if isinstance(value, str)]
     is_text = any(not _is_no_value(word) for word in texts)
     for line, word in words:
-        if not word or not is_text and _is_no_value(word) and not _may_be_text(word, values):
+        if not word or not (is_text or not _is_no_value(word) or _may_be_text(word, values)):
             told = f"{word or 'an empty cell'} is not a value that can be swept"
             raise ValueError(f"{where}, line {line}, column {name}: {told}; leave out the row")
     return values

@@ -60,9 +60,7 @@ class Table:
             return cells[: len(self.columns)]
         is_comma = spare and self.delimiter == ","
         remedy = "; separate columns by ; if numbers have decimal commas" if is_comma else ""
-        raise ValueError(
-            f"line {line}: {len(cells)} values in {len(self.columns)} columns{remedy}"
-        )
+        raise ValueError(f"line {line}: {len(cells)} values in {len(self.columns)} columns{remedy}")
 
 
 def decoded(data: bytes, errors: str = "strict") -> str:
@@ -197,7 +195,7 @@ def _header(
 
 def _with_points(rows: list[Record]) -> list[Record]:
     """Write decimal commas as points."""
-    columns = [column for column in zip_longest(*(row for _, row in rows), fillvalue="")]
+    columns = list(zip_longest(*(row for _, row in rows), fillvalue=""))
     commas = [[cell for cell in column if _COMMA.fullmatch(cell.strip())] for column in columns]
     found = [cell for cells in commas for cell in cells]
     if found and all(_GROUPED.fullmatch(cell) for cell in found):

@@ -186,7 +186,8 @@ def _header(
     """Return the names and the rows; programs put names into a comment above the numbers, too."""
     line, row = records[0]
     above = [text for number, text in comments if number < line]
-    if above and all(is_number(cell) for cell in row):
+    numbers = row if delimiter == "," else [_pointed(cell) for cell in row]
+    if above and all(map(is_number, numbers)):
         names = above[-1].lstrip("# ").split(delimiter)
         if len(names) == len(row):
             return [name.strip().strip('"') for name in names], records

@@ -40,14 +40,17 @@ EXAMPLES: dict[type[BaseModel], str] = {
 def shape_problems(error: ValidationError, data: Any) -> Iterator[Problem]:
     """Yield each fault of a config's keys and types; data is the config as it was parsed."""
     wrong_types: dict[KeyPath, tuple[list[str], Any]] = {}
+    told = set()
     for item in error.errors():
         path = _real_path(item["loc"], data)
         if item["type"] in EXPECTED:
             wrong_types.setdefault(path, ([], item["input"]))[0].append(EXPECTED[item["type"]])
         else:
+            told.add(path)
             yield path, _message(path, dict(item))
     for path, (expected, value) in wrong_types.items():
-        yield path, _wrong_type(path, list(dict.fromkeys(expected)), value)
+        if path not in told:  # what is wrong with a text says more than that it could be a number
+            yield path, _wrong_type(path, list(dict.fromkeys(expected)), value)
 
 
 def _real_path(loc: Iterable[int | str], data: Any) -> KeyPath:

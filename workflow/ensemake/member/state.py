@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Literal
 
-from ensemake.atomic import open_regular, read_whole
+from ensemake.atomic import LARGEST, open_regular, read_whole
 from ensemake.sweep.tables import is_unicode
 
 STATUS_MOST = 1 << 20  # bytes
@@ -105,8 +105,8 @@ def is_complete(directory: Path, digest: str, outputs: Sequence[str]) -> bool:
 def is_generated(directory: Path, digest: str) -> bool:
     """Tell whether a member's directory was written for this recipe."""
     try:
-        return digest in (directory / "run.sh").read_text(encoding="utf-8")
-    except OSError:
+        return digest.encode() in read_whole(directory / "run.sh", LARGEST)
+    except (OSError, ValueError):
         return False
 
 

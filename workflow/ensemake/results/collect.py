@@ -182,10 +182,17 @@ def metric_column(cells: "Sequence[Any] | Series[Any]") -> "Series[Any]":
     kinds = set(map(type, numbers))
     if kinds == {bool}:
         return pandas.Series(values, dtype="boolean" if has_gaps else "bool")
-    if kinds <= {int, bool} and min(numbers) >= -(2**63) and max(numbers) < 2**64:
-        name = "UInt64" if max(numbers) >= 2**63 and min(numbers) >= 0 else "Int64"
+    name = _whole(min(numbers), max(numbers)) if kinds <= {int, bool} else None
+    if name:
         return pandas.Series(values, dtype=name if has_gaps else name.lower())
     return pandas.Series([_float(value) for value in values])
+
+
+def _whole(least: float, most: float) -> Any:
+    """Return the type of whole numbers that holds both; None if there is none."""
+    if -(2**63) <= least and most < 2**63:
+        return "Int64"
+    return "UInt64" if least >= 0 and most < 2**64 else None
 
 
 def typed_cell(cell: Any) -> Scalar | None:

@@ -44,8 +44,8 @@ def sibling(target: Path) -> Path:
 
 def _holds(target: Path, data: bytes, mode: int) -> bool:
     try:
-        return target.read_bytes() == data and stat.S_IMODE(target.stat().st_mode) == mode
-    except OSError:  # not there yet
+        return read_whole(target, len(data)) == data and stat.S_IMODE(target.stat().st_mode) == mode
+    except (OSError, ValueError):  # not there yet, or something else
         return False
 
 

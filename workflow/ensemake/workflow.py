@@ -25,7 +25,7 @@ from typing import Any
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
-from ensemake.atomic import write_atomically
+from ensemake.atomic import LARGEST, read_whole, write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
 from ensemake.check import check_config, check_shape, expanded, rule_name
 from ensemake.cluster.end_reasons import cluster_reason, explain
@@ -520,7 +520,7 @@ class EntityRules:
         if planned:
             return planned.values
         path = self.layout.member(self._member(wildcards)) / "params.json"
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(read_whole(path, LARGEST)))
 
 
 def _is_template(value: Resource) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ensemake.atomic import LARGEST, read_end, write_atomically
+from ensemake.atomic import LARGEST, read_end, read_whole, write_atomically
 from ensemake.member.state import MEANING, StatusFile, is_locked, read_status
 
 MESSAGES = (
@@ -75,7 +75,10 @@ def _of_lock(directory: Path, run: str) -> StatusFile | None:
     lock = directory / ".lock"
     if not lock.exists() or is_locked(lock):
         return None
-    words = lock.read_text(encoding="utf-8").split()
+    try:
+        words = read_whole(lock, LARGEST).decode().split()
+    except (OSError, ValueError):
+        return None
     if len(words) != 5:  # killed before it wrote them
         return None
     digest, attempt, host, _, started = words

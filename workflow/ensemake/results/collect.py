@@ -190,7 +190,7 @@ def metric_column(cells: "Sequence[Any] | Series[Any]") -> "Series[Any]":
 
 def _whole(least: float, most: float) -> Any:
     """Return the type of whole numbers that holds both; None if there is none."""
-    if -(2**63) <= least and most < 2**63:
+    if least >= -(2**63) and most < 2**63:
         return "Int64"
     return "UInt64" if least >= 0 and most < 2**64 else None
 

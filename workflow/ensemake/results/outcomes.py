@@ -200,13 +200,19 @@ def status_lines(work: Work, found: Sequence[Outcome] | None = None) -> list[str
 
 def _lacking(work: Work) -> list[str]:
     """Tell the metrics that could not be read, as results.csv was written."""
-    lacks = read_collected(work).get("lacks", {})
-    lines = [
-        f"  results.csv lacks a metric of {count} member{'s' * (count > 1)}: {line}"
-        for line, count in lacks.items()
-    ]
-    more = [f"  and {len(lines) - SHOWN} more: see the column reason"] * (len(lines) > SHOWN)
+    reasons: dict[str, Counter[str]] = {}
+    for line, count in read_collected(work).get("lacks", {}).items():
+        metric, _, reason = line.partition(": ")
+        reasons.setdefault(metric, Counter())[reason] = count
+    lines = [_lack(metric, found) for metric, found in reasons.items()]
+    more = [f"  and {len(lines) - SHOWN} more metrics"] * (len(lines) > SHOWN)
     return [*lines[:SHOWN], *more]
+
+
+def _lack(metric: str, reasons: Counter[str]) -> str:
+    count, ((reason, _), *others) = reasons.total(), reasons.most_common()
+    such = "; others: see the column reason of results.csv" * bool(others)
+    return f"  {metric}: no value for {count} member{'s' * (count > 1)}: {reason}{such}"
 
 
 def read_collected(work: Work) -> dict[str, Any]:

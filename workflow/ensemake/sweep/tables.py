@@ -133,7 +133,7 @@ class _Lines(Iterator[str]):
 
     def __next__(self) -> str:
         self.number, line = next(self._lines)
-        while self.is_begin and line.lstrip().startswith("#"):
+        while self.is_begin and "#" in line and line.lstrip()[0] == "#":
             self._comments.append((self.number, line.strip()))
             self.number, line = next(self._lines)
         self.is_begin = False
@@ -146,7 +146,7 @@ def _records(
     source = _Lines(lines, comments)
     try:
         for row in csv.reader(source, delimiter=delimiter, skipinitialspace=True, strict=True):
-            if any(cell.strip() for cell in row):
+            if "".join(row).strip():
                 yield source.number, row
             source.is_begin = True
     except csv.Error as error:

@@ -31,6 +31,8 @@ FILES: dict[str, str | bytes] = {
         "def repeats(names, values): return [{'x': 1}, {'x': 1}]\n"
         "def raises(names, values): return 1 / 0\n"
         "def one(names): return []\n"
+        "def run(names, values): return [{'run': 1}]\n"
+        "def more(names, values): return [{'x': 1, 'more': 1}]\n"
         "def lists(names, values): return [{'x': [1]}]\n"
     ),
     "syntax.py": "def f(:\n",
@@ -366,11 +368,23 @@ TRAPS = [
 
 RESERVED = [
     *(
-        params(f"a parameter named {name}", f"{name}: [1, 2]", name, "column", "rename")
+        params(f"a parameter named {name}", f"{name}: [1, 2]", name, "column", "choose another")
         for name in sorted(COLUMNS)
     ),
     sweep(
         "a zip with a column's name", 'params: {"x, run": [[1, 2]]}  #!', "params.x, run", "'run'"
+    ),
+    sweep(
+        "a strategy that names a parameter run",
+        "perm_strategy: pick.py:run  #!",
+        "perm_strategy",
+        "run: ensemake's tables have a column 'run'",
+    ),
+    sweep(
+        "a metric named like a parameter of a strategy",
+        "perm_strategy: pick.py:more\nmetrics:\n  more: {file: a.json, key: b}  #!",
+        "metrics.more",
+        "a parameter",
     ),
     sweep("a derived named status", "derived: {status: x}  #!", "derived.status", "column"),
     *(

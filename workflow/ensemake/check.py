@@ -205,7 +205,7 @@ def _placed(entity: Model, message: str) -> Problem | None:
 
 
 def _params(entity: Model, base: Path) -> Iterator[Problem]:
-    seen = dict.fromkeys(COLUMNS, "ensemake itself, a column of its tables,")
+    seen: dict[str, str] = {}
     for key, spec in entity.params.items():
         path = ("params", key)
         problems = list(_attempt_params(entity, path, partial(axis, key, spec, base)))
@@ -357,14 +357,18 @@ def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
 
 
 def _metrics(entity: Model, known: list[str]) -> Iterator[Problem]:
-    columns = dict.fromkeys([*known, *entity.derived], "a parameter")
-    columns |= dict.fromkeys(COLUMNS, "ensemake's own")
+    yield from _metric_names(entity, [*known, *entity.derived])
     for name, metric in entity.metrics.items():
-        if name in columns:
-            message = f"results.csv has a column {name!r} already, {columns[name]}; rename it"
-            yield ("metrics", name), message
         for path, message in _attempt(("metrics", name, "regex"), partial(_regex, metric.regex)):
             yield path, f"is no regular expression: {message}"
+
+
+def _metric_names(entity: Model, known: Collection[str]) -> Iterator[Problem]:
+    for name in entity.metrics:
+        if name in known or name in COLUMNS:
+            whose = "ensemake's own" if name in COLUMNS else "a parameter"
+            message = f"results.csv has a column {name!r} already, {whose}; rename it"
+            yield ("metrics", name), message
 
 
 def _regex(pattern: str | None) -> None:
@@ -385,6 +389,7 @@ def _first_member(name: str, entity: Model, base: Path) -> Iterator[Problem]:
         n_models = message.removeprefix("n_models: ")
         yield (path, message) if n_models == message else (("n_models",), n_models)
     for values in made:
+        yield from _metric_names(entity, values)  # a strategy may bring parameters
         yield from _attempt_words(entity, values)
         yield from _attempt_files(entity, values, base)
 

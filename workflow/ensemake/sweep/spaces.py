@@ -17,6 +17,7 @@ from statistics import NormalDist
 from typing import overload
 
 from ensemake.atomic import LARGEST, read_whole
+from ensemake.config.reserved import COLUMNS
 from ensemake.config.schema import Scalar
 from ensemake.sweep.tables import Table, decoded, is_number, is_unicode, read_table, without_units
 
@@ -116,6 +117,8 @@ def check_name(name: str) -> str:
     """Return `name` if a parameter may be called so, else raise ValueError."""
     if name in _RESERVED:
         raise ValueError(f"{name}: this word has a meaning in Jinja2; choose another name")
+    if name in COLUMNS:
+        raise ValueError(f"{name}: ensemake's tables have a column {name!r}; choose another name")
     if _NAME.fullmatch(name):
         return name
     hint = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")

@@ -1,12 +1,16 @@
 """Metrics: read from JSON, text and CSV; what is absent is told, never a crash."""
 
+import json
 import math
 import os
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ensemake import atomic
 from ensemake.config.schema import Metric
@@ -199,3 +203,15 @@ def test_a_file_is_read_once_for_all_metrics(left: Path, monkeypatch: pytest.Mon
     assert values == {"m0": True, "m1": 7}
     assert len(faults) == 2
     assert asked == ["out.json", "half.json"]
+
+
+@given(
+    st.binary(max_size=60) | st.text('{}[]":,ab01.-eD\n ', max_size=40).map(str.encode),
+    st.sampled_from([{"key": "a.0"}, {"column": "a"}, {"regex": r"a*([-\d.]*)"}]),
+)
+def test_any_file_is_a_value_or_a_reason(data: bytes, keys: dict[str, str]) -> None:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "f").write_bytes(data)
+        values, faults = read(Path(folder), file="f", **keys)
+        assert len(values) + len(faults) == 1
+        json.dumps(values, ensure_ascii=False).encode()

@@ -202,3 +202,13 @@ def test_a_pipe_is_no_table(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "t.csv")
     with pytest.raises(ValueError, match="is no regular file"):
         axis("x", {"file": "t.csv"}, tmp_path)
+
+
+@given(st.text(",;\t\"#'|\r\n ab01.-\0\ud800", max_size=40))
+def test_any_text_is_a_table_or_a_fault(text: str) -> None:
+    try:
+        table = without_units(read_table(text))
+        cells = [table.cells(row) for row in range(len(table.rows))]
+    except ValueError:
+        return
+    assert {len(row) for row in cells} <= {len(table.columns)}

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ensemake.atomic import sibling, write_atomically
+from ensemake.atomic import open_regular, sibling, write_atomically
 from ensemake.config.schema import Container, Ensemble, Model, Scalar
 from ensemake.member import tags
 from ensemake.member.command import arguments, environment, further, program, resource
@@ -107,7 +107,7 @@ def _not_running(directory: Path, digest: str) -> Iterator[str | None]:
     None if the member runs with this recipe already.
     """
     try:
-        lock = (directory / ".lock").open("rb")
+        lock = os.fdopen(open_regular(directory / ".lock"), "rb")
     except FileNotFoundError:  # it never ran
         yield ""
         return

@@ -18,6 +18,7 @@ from ensemake.member.generate import generate
 from ensemake.member.plan import Plan, expand_work
 
 from .conftest import CODE, Project
+from .test_lock import HOLD
 
 HEAVY = {"snakemake", "pandas", "scipy", "matplotlib", "numpy", "pydantic", "yaml", "jinja2"}
 QUESTIONS = (["check"], ["preview"], ["status"], ["find", "sweep"], ["prune"])
@@ -83,7 +84,7 @@ def test_results_are_written(swept: Project) -> None:
 
 def test_prune_deletes_only_with_yes(swept: Project) -> None:
     left = set((swept.results / "sweep").iterdir())
-    assert "1 not in the config; nothing was deleted" in ask("prune").output
+    assert "Nothing was deleted. To delete: ensemake prune --yes" in ask("prune").output
     assert set((swept.results / "sweep").iterdir()) == left
     assert "1 deleted." in ask("prune", "--yes").output
     assert len(list((swept.results / "sweep").iterdir())) == len(left) - 1
@@ -236,6 +237,20 @@ def test_starts_fast(swept: Project) -> None:
 def test_paths_are_there() -> None:
     assert Path(ask("path", "snakefile").output.strip()).is_file()
     assert os.listdir(ask("path", "profiles").output.strip())
+
+
+def test_nothing_is_pruned_that_is_being_run(swept: Project) -> None:
+    words = [sys.executable, "-c", HOLD, str(swept.results / ".ensemake" / "sweep" / "run.lock")]
+    before = files(swept.results / "sweep")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "held\n"
+        asked = ask("prune", "--yes")
+        run.kill()
+    assert asked.exit_code == 1
+    assert f"sweep is being run by process {run.pid} on " in asked.stderr
+    assert files(swept.results / "sweep") == before
+    assert ask("prune", "--yes").exit_code == 0
 
 
 @pytest.fixture

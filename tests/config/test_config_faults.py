@@ -11,6 +11,7 @@ import pytest
 
 from ensemake.check import load_config
 from ensemake.config.faults import ConfigError
+from ensemake.config.reserved import COLUMNS
 
 from ..conftest import Project
 
@@ -30,6 +31,8 @@ FILES: dict[str, str | bytes] = {
         "def repeats(names, values): return [{'x': 1}, {'x': 1}]\n"
         "def raises(names, values): return 1 / 0\n"
         "def one(names): return []\n"
+        "def run(names, values): return [{'run': 1}]\n"
+        "def more(names, values): return [{'x': 1, 'more': 1}]\n"
         "def lists(names, values): return [{'x': [1]}]\n"
     ),
     "syntax.py": "def f(:\n",
@@ -292,6 +295,12 @@ SHAPE = [
         "one of",
     ),
     sweep(
+        "a regular expression that is written out too long",
+        "metrics:\n  loss: {file: a, regex: '((a{1000}){1000}){9}'}  #!",
+        "metrics.loss.regex",
+        "repeats",
+    ),
+    sweep(
         "a metric without file",
         "metrics:\n  loss: {key: b}  #!",
         "metrics.loss",
@@ -330,6 +339,64 @@ TRAPS = [
     params("infinite", "x: [.inf, 1]", "x[0]", "inf"),
     params("binary", "x: [!!binary aGk=]", "x[0]", "text, a number or true/false"),
     params("a key twice", "x: [1]\nx: [2]", "x", "twice", "line 5"),
+    params("10_20", "x: [a, 10_20]", "x[1]", "reads 10_20 as 1020", "'10_20'"),
+    params("1_0.5", "x: [1_0.5]", "x[0]", "write 10.5", "'1_0.5'"),
+    params("0x1F", "x: [0x1F]", "x[0]", "31", "hexadecimal", "'0x1F'"),
+    params("0b101", "x: [0b101]", "x[0]", "5", "binary", "'0b101'"),
+    params("0o17", "x: [0o17]", "x[0]", "15", "octal", "'0o17'"),
+    params("a NUL in a value", 'x: [a, "b\\0"]', "x[1]", "NUL"),
+    sweep(
+        "a NUL in an argument",
+        'run_settings:\n  exe: echo\n  exe_args: [a, "b\\0"]  #!',
+        "run_settings.exe_args[1]",
+        "NUL",
+    ),
+    sweep(
+        "a NUL made by a template",
+        "run_settings:\n  exe: echo\n  exe_args: [a, '{{ \"\\0\" }}']  #!",
+        "run_settings.exe_args[1]",
+        "NUL",
+    ),
+    sweep(
+        "a NUL in a variable",
+        'run_settings:\n  exe: echo\n  env_vars: {A: "b\\0"}  #!',
+        "run_settings.env_vars.A",
+        "NUL",
+    ),
+    sweep("a NUL made by a formula", "derived: {y: '\"a\\0\"'}  #!", "derived.y", "NUL"),
+]
+
+RESERVED = [
+    *(
+        params(f"a parameter named {name}", f"{name}: [1, 2]", name, "column", "choose another")
+        for name in sorted(COLUMNS)
+    ),
+    sweep(
+        "a zip with a column's name", 'params: {"x, run": [[1, 2]]}  #!', "params.x, run", "'run'"
+    ),
+    sweep(
+        "a strategy that names a parameter run",
+        "perm_strategy: pick.py:run  #!",
+        "perm_strategy",
+        "run: ensemake's tables have a column 'run'",
+    ),
+    sweep(
+        "a metric named like a parameter of a strategy",
+        "perm_strategy: pick.py:more\nmetrics:\n  more: {file: a.json, key: b}  #!",
+        "metrics.more",
+        "a parameter",
+    ),
+    sweep("a derived named status", "derived: {status: x}  #!", "derived.status", "column"),
+    *(
+        sweep(
+            f"a metric named {name}",
+            f"derived: {{y: 2 * x}}\nmetrics:\n  {name}: {{file: a.json, key: b}}  #!",
+            f"metrics.{name}",
+            "has a column",
+            "rename",
+        )
+        for name in ("x", "y", "reason", "replica")
+    ),
 ]
 
 SPACES = [
@@ -461,6 +528,19 @@ EXPRESSIONS = [
     sweep("where of a typo", "where: xx > 1  #!", "where", "'x'"),
     sweep("where is no expression", "where: x >  #!", "where", "x >"),
     sweep("where is true", "where: true  #!", "where", "text"),
+    sweep(
+        "where that opens a file",
+        "where: max.__self__.open('stolen', 'w')  #!",
+        "where",
+        "'__self__' is Python's inside",
+    ),
+    sweep(
+        "derived that opens a file",
+        "derived: {y: \"(max|attr('__self__')).open('stolen', 'w')\"}  #!",
+        "derived.y",
+        "cannot use Python's inside",
+    ),
+    sweep("an endless range", "where: x in range(10**12)  #!", "where", "more than 1000000 steps"),
     sweep(
         "argument of a typo",
         "run_settings:\n  exe: echo\n  exe_args: [a, '{{ xx }}']  #!",
@@ -618,7 +698,17 @@ LAUNCHES = [
     ),
 ]
 
-CASES = [*WHOLE_FILE, *SHAPE, *TRAPS, *SPACES, *STRATEGIES, *EXPRESSIONS, *PLACES, *LAUNCHES]
+CASES = [
+    *WHOLE_FILE,
+    *SHAPE,
+    *TRAPS,
+    *RESERVED,
+    *SPACES,
+    *STRATEGIES,
+    *EXPRESSIONS,
+    *PLACES,
+    *LAUNCHES,
+]
 
 
 PROGRAMS = ("echo", "python", "srun", "mpirun", "jsrun")

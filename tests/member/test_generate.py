@@ -365,7 +365,8 @@ def test_a_file_that_changes_after_the_look_is_an_error(tmp_path: Path, edit: st
 
 
 def test_a_nul_is_that_members_fault(tmp_path: Path) -> None:
-    ensemble = work(tmp_path, params={"x": ["a", "b\0c"]}, params_as_args=["x"])
+    run = {"exe": "echo", "exe_args": ["{{ 'a' if x == 1 else 'b\\x00' }}"]}
+    ensemble = work(tmp_path, params={"x": [1, 2]}, run_settings=run)
     (fault,) = generate(Plan("s", ensemble.settings, ensemble.planned), tmp_path)
     assert ensemble.planned[1].directory in fault
     assert "NUL" in fault

@@ -37,6 +37,6 @@ def test_what_a_reader_sees(outputs: list[list[Any]]) -> None:
     assert len(run) == 1, run  # one table, updated in place, and no log
     assert "<td>growth</td><td>3</td>" in run[0].data["text/html"]
     rows = results[0].data["text/plain"].splitlines()
-    assert rows[1].split() == ["0", "2.5", "completed", "0.0"]
+    assert rows[1].split() == ["0", "2.5", "completed", "0.000000"]  # a number
     assert float(rows[3].split()[-1]) > 0.5
     assert "<td>growth</td><td>3</td>" in experiment[0].data["text/html"]

@@ -84,7 +84,9 @@ def test_only_metrics_that_are_asked_for_are_read(
 ) -> None:
     asked = []
 
-    def read(directory: Path, metrics: dict[str, object]) -> tuple[dict[str, object], list[str]]:
+    def read(
+        directory: Path, metrics: dict[str, object], patience: object
+    ) -> tuple[dict[str, object], list[str]]:
         asked.append(list(metrics))
         return {}, []
 

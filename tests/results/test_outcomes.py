@@ -195,6 +195,12 @@ def test_last_line_of_anything(tmp_path: Path) -> None:
     assert error_line(path) == "x" * 100
 
 
+def test_no_line_of_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    assert [error_line(tmp_path / name) for name in ("pipe", "zero", ".")] == ["", "", ""]
+
+
 def test_leftovers(tmp_path: Path) -> None:
     sweep = work(tmp_path)
     folder = tmp_path / sweep.layout.directory

@@ -167,3 +167,33 @@ def test_nothing_is_random() -> None:
     with pytest.raises(ValueError, match="lipsum is no parameter"):
         template("{{ lipsum() }}").render({})
     assert random.getstate() == state
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max.__self__.open('stolen', 'w')",
+        "max['__self__']",
+        "(max | attr('__self__'))",
+        "x.__class__.__mro__",
+        "int.mro()",
+        "'{0.__class__}'.format(x)",
+        "str.format('{0.__class__}', x)",
+    ],
+)
+def test_nothing_of_pythons_own_is_reached(text: str) -> None:
+    with pytest.raises(ValueError, match=r"use Python's inside|cannot use"):
+        expression(text).evaluate({"x": 1})
+    with pytest.raises(ValueError, match=r"^line 2: .*cannot use"):
+        template("\n{{ " + text + " }}").render({"x": 1})
+
+
+def test_ranges_end() -> None:
+    assert template("{% for i in range(x, 4) %}{{ i }}{% endfor %}").render({"x": 1}) == "123"
+    with pytest.raises(ValueError, match=r"line 1: .*more than 1000000 steps"):
+        template("{% for i in range(10**12) %}x{% endfor %}").render({})
+
+
+def test_lists_of_a_template_can_grow() -> None:
+    text = "{% set found = [] %}{% for i in range(3) %}{% set _ = found.append(i) %}{% endfor %}"
+    assert template(text + "{{ found }}").render({}) == "[0, 1, 2]"

@@ -153,7 +153,7 @@ def test_removed_member_stays_on_disk_until_pruned(project: Project) -> None:
     assert "1 no longer in the config" in project.run("status").stdout
     listed = project.run("prune")
     assert str(gone.relative_to(project.folder)) in listed.stdout
-    assert "nothing was deleted" in listed.stdout
+    assert "Nothing was deleted" in listed.stdout
     assert snapshot(gone) == before
     pruned = project.run("prune", "--config", "confirm=prune")
     assert "1 deleted" in pruned.stdout

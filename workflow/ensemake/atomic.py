@@ -1,4 +1,8 @@
-"""Files that are written whole: a reader sees the old content or the new, never half of it."""
+"""Files that are written whole, so that a reader never sees half of one; and read with bounds.
+
+What a program leaves may be anything: a pipe that nobody writes to, a link to a device without an
+end. Reading it neither waits nor fills the memory.
+"""
 
 import os
 import stat
@@ -6,6 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 
 DEFAULT_MODE = 0o666
+LARGEST = 64 << 20  # bytes of a file from outside that are read
 PRIVATE = 0o600  # what may hold secrets
 
 
@@ -56,8 +61,8 @@ def sibling(target: Path) -> Path:
 
 def _holds(target: Path, data: bytes, mode: int) -> bool:
     try:
-        return target.read_bytes() == data and stat.S_IMODE(target.stat().st_mode) == mode
-    except OSError:  # not there yet
+        return read_whole(target, len(data)) == data and stat.S_IMODE(target.stat().st_mode) == mode
+    except (OSError, ValueError):  # not there yet, or something else
         return False
 
 
@@ -69,3 +74,43 @@ def _create(path: Path, data: bytes) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, DEFAULT_MODE)
     with open(descriptor, "wb") as file:
         file.write(data)
+
+
+def read_whole(path: str | Path, most: int) -> bytes:
+    """Return the content of a regular file of at most `most` bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    ValueError
+        It is no regular file, or larger.
+    """
+    descriptor = open_regular(path)
+    try:
+        data = os.read(descriptor, most + 1)
+        while len(data) <= most and (more := os.read(descriptor, most + 1 - len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
+    if len(data) > most:
+        raise ValueError(f"has more than {most >> 20} MB, which is not read")
+    return data
+
+
+def read_end(path: str | Path, most: int) -> tuple[bytes, bool]:
+    """Return the last `most` bytes of a regular file, and whether that is all of it; as above."""
+    with open(open_regular(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - most))
+        return file.read(most), size <= most
+
+
+def open_regular(path: str | Path) -> int:
+    """Open a regular file to read and return its descriptor; raise ValueError if it is none."""
+    # without O_NONBLOCK a pipe would be waited for
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise ValueError("is no regular file")

@@ -5,16 +5,18 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
+from ensemake.config.reserved import COLUMNS
 from ensemake.config.schema import Config, Ensemble, Model, Resource, Scalar, Variable
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
-from ensemake.member.command import program_fault, template_of
+from ensemake.member.command import filled, program_fault, template_of
 from ensemake.member.files import KEYS, Entry, Source, clashes, entries, is_filled, sources
 from ensemake.member.generate import configured
 from ensemake.member.layout import OWN, RESERVED_ENTITIES, TABLES, root
@@ -43,6 +45,7 @@ UNITS = {
 }
 # What a batch keeps to when it places members, and what does not limit how many fit.
 PLACED = ("nodes", "tasks", "cpus_per_task", "mem_mb", "mem_mb_per_cpu", "gpu", "runtime")
+MOST_REPEATS = 10**6  # of a regular expression, which is written out so often
 LEAST = {"gpu": 0, "disk_mb": 0}
 MEANT = {
     "memory": "mem_mb (megabytes)",
@@ -186,7 +189,7 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
     ]
     known = _known_names(entity, base) if not problems else None
     if known is not None:
-        problems += [*_expressions(entity, known), *_metrics(entity)]
+        problems += [*_expressions(entity, known), *_metrics(entity, known)]
     if not problems:
         problems += _first_member(name, config, base)
     yield from problems
@@ -218,7 +221,7 @@ def _placed(entity: Model, message: str) -> Problem | None:
 
 
 def _params(entity: Model, base: Path) -> Iterator[Problem]:
-    seen: dict[str, str] = {"replica": "ensemake itself"}
+    seen: dict[str, str] = {}
     for key, spec in entity.params.items():
         path = ("params", key)
         problems = list(_attempt_params(entity, path, partial(axis, key, spec, base)))
@@ -231,7 +234,7 @@ def _params(entity: Model, base: Path) -> Iterator[Problem]:
                 yield path, f"{name!r} is given by {seen[name]} already; rename one of them"
             seen[name] = f"the key {key!r}"
     for name in entity.derived.keys() & seen.keys():
-        yield ("derived", name), f"{name!r} is a parameter already; rename one of them"
+        yield ("derived", name), f"{name!r} is given by {seen[name]} already; rename one of them"
 
 
 def _known_names(entity: Model, base: Path) -> list[str]:
@@ -407,12 +410,29 @@ def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
     return f"names one program; write exe: {first} and exe_args: {json.dumps(arguments)}"
 
 
-def _metrics(entity: Model) -> Iterator[Problem]:
+def _metrics(entity: Model, known: list[str]) -> Iterator[Problem]:
+    yield from _metric_names(entity, [*known, *entity.derived])
     for name, metric in entity.metrics.items():
-        try:
-            re.compile(metric.regex or "")
-        except re.error as error:
-            yield ("metrics", name, "regex"), f"is no regular expression: {error}"
+        for path, message in _attempt(("metrics", name, "regex"), partial(_regex, metric.regex)):
+            yield path, f"is no regular expression: {message}"
+
+
+def _metric_names(entity: Model, known: Collection[str]) -> Iterator[Problem]:
+    for name in entity.metrics:
+        if name in known or name in COLUMNS:
+            whose = "ensemake's own" if name in COLUMNS else "a parameter"
+            message = f"results.csv has a column {name!r} already, {whose}; rename it"
+            yield ("metrics", name), message
+
+
+def _regex(pattern: str | None) -> None:
+    try:
+        re.compile(pattern or "")
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    repeats = prod(int(times) for times in re.findall(r"\{(?:\d*,)?(\d+)\}", pattern or ""))
+    if repeats > MOST_REPEATS:
+        raise ValueError(f"it repeats something {repeats} times, more than {MOST_REPEATS}")
 
 
 def _first_member(name: str, config: Config, base: Path) -> Iterator[Problem]:
@@ -424,6 +444,7 @@ def _first_member(name: str, config: Config, base: Path) -> Iterator[Problem]:
         n_models = message.removeprefix("n_models: ")
         yield (path, message) if n_models == message else (("n_models",), n_models)
     for values in made:
+        yield from _metric_names(entity, values)  # a strategy may bring parameters
         yield from _attempt_words(entity, values)
         yield from _attempt_files(entity, values, base)
 
@@ -453,7 +474,7 @@ def _attempt_words(entity: Model, values: Mapping[str, Scalar]) -> Iterator[Prob
 def _filled(text: object, values: Mapping[str, Scalar]) -> str:
     """Fill parameters into a text of the config."""
     try:
-        return template(str(text)).render(values)
+        return filled([text], values)[0]
     except ValueError as error:
         raise ValueError(_without_line(text, error)) from None
 

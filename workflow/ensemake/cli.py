@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ensemake.config.faults import ConfigError, KeyedError, did_you_mean, printable
+from ensemake.errors import EnsemakeError
 from ensemake.paths import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Command(click.Group):
         except ConfigError as error:
             click.echo(error, err=True)
             ctx.exit(1)
-        except KeyedError as error:  # a file of the config is gone
+        except (KeyedError, EnsemakeError) as error:  # a file of the config is gone
             raise click.ClickException(printable(str(error))) from None
         except BrokenPipeError:  # `| head`
             raise
@@ -257,12 +258,12 @@ def _write(work: "Work") -> list[str]:
 
     found = outcomes(work)
     write_members(work)
-    path, faults = write_results(work, found)
+    path, _ = write_results(work, found)
     if work.settings.metrics and not work.layout.is_model:
         from ensemake.results.plot_files import draw_all  # a second to import
 
         draw_all(work)
-    return [*status_lines(work, found), *(f"  {fault}" for fault in faults[:10]), f"  {path}"]
+    return [*status_lines(work, found), f"  {path}"]
 
 
 @ensemake.command()

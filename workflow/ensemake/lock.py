@@ -53,6 +53,7 @@ def hold(path: Path, what: str) -> None:
     RunningError
         If a living process holds it.
     """
+    path = path.absolute()
     if path in _held:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def _beat(file: IO[str], me: Holder) -> None:
 
 def release(path: Path) -> None:
     """Let go of a lock that this process holds, so that nobody has to find out whether it lives."""
-    file = _held.pop(path, None)
+    file = _held.pop(path.absolute(), None)
     if file is not None:
         os.ftruncate(file.fileno(), 0)
         file.close()

@@ -25,7 +25,7 @@ from typing import Any
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
-from ensemake.atomic import PRIVATE, write_atomically
+from ensemake.atomic import LARGEST, PRIVATE, read_whole, write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
 from ensemake.check import check_config, check_shape, expanded, rule_name
 from ensemake.cluster.end_reasons import cluster_reason, explain
@@ -45,7 +45,8 @@ from ensemake.member.plan import Plan, Planned, Work, save_work
 from ensemake.member.state import State, StatusFile, is_generated, state
 from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
-from ensemake.results.collect import members_digest, read_collected, results_state
+from ensemake.results.collect import members_digest, results_state
+from ensemake.results.outcomes import read_collected
 from ensemake.results.provenance import VARIABLE
 from ensemake.show.page import page_path
 from ensemake.show.progress import EXPECTED
@@ -71,7 +72,7 @@ class ExperimentRules:
         if self.is_main:
             _keep_to_what_is_here(workflow)
         self.document = _document(workflow, config)
-        with _Told():
+        with _ExitOnFaults():
             self.config: Config = (check_config if self.is_main else check_shape)(self.document)
         self.root = root(self.config)
         if any(word.partition("=")[0] == "--report" for word in sys.argv):
@@ -181,7 +182,7 @@ def _keep_to_what_is_here(workflow: Any) -> None:
         workflow.register_resource("_cores", nodes[0].cpus)
 
 
-class _Told:
+class _ExitOnFaults:
     """Ends with the message alone where a config is at fault: a traceback tells a user nothing."""
 
     def __enter__(self) -> None:
@@ -199,7 +200,7 @@ def _document(workflow: Any, config: Mapping[str, Any]) -> Document:
     if config and not settings.configfiles and not settings.config:
         return Document("the module's config", dict(config))
     files = settings.configfiles or [Path(DEFAULT_CONFIG)]
-    with _Told():
+    with _ExitOnFaults():
         if len(files) > 1:
             message = f"only one --configfile can be used, {len(files)} were given"
             fault = Fault((), f"{message}; a target is written before it, or behind --")
@@ -292,7 +293,7 @@ class EntityRules:
     @cached_property
     def work(self) -> Work:
         """The members, expanded once."""
-        with _Told():
+        with _ExitOnFaults():
             return expanded(self.experiment.document, self.experiment.config, self.name)
 
     # ---- the look: what is to be done; writes nothing ----
@@ -405,7 +406,7 @@ class EntityRules:
         return [str(self.layout.done(name)) for name in names]
 
     @cached_property
-    def _collected(self) -> dict[str, str]:
+    def _collected(self) -> dict[str, Any]:
         """What results.csv was made from."""
         return read_collected(self.work)
 
@@ -525,7 +526,7 @@ class EntityRules:
         if planned:
             return planned.values
         path = self.layout.member(self._member(wildcards)) / "params.json"
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(read_whole(path, LARGEST)))
 
 
 def _is_template(value: Resource) -> bool:

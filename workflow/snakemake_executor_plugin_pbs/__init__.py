@@ -54,7 +54,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         self._queue = commands.Queue()
         self._live: set[str] = set()
         self._states: dict[str, object] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._leftovers: dict[str, leftovers.Leftover] | None = None
         self._environments: set[Path] = set()
         self._stop = threading.Event()
@@ -246,17 +246,17 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         """Tell the user, once, what keeps a job waiting if it is not just the other jobs."""
         comment = " ".join(str(record.get("comment", "")).split())
         odd = record.get("job_state") == "H" or "not started" in comment
-        if odd and comment not in self._told:
-            self._told.add(comment)
+        if odd and comment not in self._warned:
+            self._warned.add(comment)
             self.logger.warning(f"PBS job {job_id} is waiting: {comment or 'held'}")
 
     def _note_silence(self, found: listing.Listing | None) -> None:
         """Say once that the server does not answer, and once that it does again."""
         away = "PBS gives no answer about the jobs; asking again."
         if found is not None:
-            self._told.discard(away)
-        elif away not in self._told:
-            self._told.add(away)
+            self._warned.discard(away)
+        elif away not in self._warned:
+            self._warned.add(away)
             self.logger.info(away)
 
     def _note_changes(

@@ -54,7 +54,7 @@ class LogHandler(LogHandlerBase):
         self.failures = 0
         self._height = 0  # lines of the panel on the screen
         self._drawn = 0.0
-        self._told: dict[str, tuple[int, float]] = {}
+        self._shown: dict[str, tuple[int, float]] = {}
         self._ended = threading.Event()
         self._timer: threading.Thread | None = None
 
@@ -164,9 +164,9 @@ class LogHandler(LogHandlerBase):
         now = time.monotonic()
         for tally in self.board.tallies.values():
             tenth = 10 * tally.over.total() // max(1, tally.total)
-            told, when = self._told.get(tally.entity, (-1, now))
+            told, when = self._shown.get(tally.entity, (-1, now))
             if tally.total and (tenth != told or now > when + QUIET_S):
-                self._told[tally.entity] = tenth, now
+                self._shown[tally.entity] = tenth, now
                 self.stream.write(plain_line(tally, self.board.remote, now) + "\n")
         self.stream.flush()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ensemake.atomic import write_atomically
+from ensemake.atomic import LARGEST, read_end, read_whole, write_atomically
 from ensemake.member.state import MEANING, StatusFile, is_locked, read_status
 
 MESSAGES = (
@@ -38,10 +38,17 @@ def cluster_reason(message: str, logs: Iterable[str] = ()) -> str:
     >>> cluster_reason("SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. ...")
     'Slurm: TIMEOUT'
     """
-    if any(Path(log).is_file() and MEMORY.search(Path(log).read_bytes()) for log in logs):
+    if any(map(_tells_of_memory, logs)):
         return "Slurm: OUT_OF_MEMORY"
     found = ((name, pattern.search(message)) for name, pattern in MESSAGES)
     return next((f"{name}: {match[1]}" for name, match in found if match), "")
+
+
+def _tells_of_memory(log: str) -> bool:
+    try:
+        return bool(MEMORY.search(read_end(log, LARGEST)[0]))
+    except (OSError, ValueError):
+        return False
 
 
 def explain(directories: Iterable[Path], reason: str, run: str) -> None:
@@ -68,7 +75,10 @@ def _of_lock(directory: Path, run: str) -> StatusFile | None:
     lock = directory / ".lock"
     if not lock.exists() or is_locked(lock):
         return None
-    words = lock.read_text(encoding="utf-8").split()
+    try:
+        words = read_whole(lock, LARGEST).decode().split()
+    except (OSError, ValueError):
+        return None
     if len(words) != 5:  # killed before it wrote them
         return None
     digest, attempt, host, _, started = words

@@ -41,16 +41,19 @@ def shape_problems(error: ValidationError, data: Any) -> Iterator[Problem]:
     """Yield each fault of a config's keys and types; data is the config as it was parsed."""
     wrong_types: dict[KeyPath, tuple[list[str], Any]] = {}
     given = set()  # mappings of which something within is wrong: it need not be something else
+    told = set()
     for item in error.errors():
         path = _real_path(item["loc"], data)
         if item["type"] in EXPECTED:
             wrong_types.setdefault(path, ([], item["input"]))[0].append(EXPECTED[item["type"]])
         else:
             given |= {path[:depth] for depth in range(len(path) + 1)}
+            told.add(path)
             yield path, _message(path, dict(item))
     given |= {path[:depth] for path in wrong_types for depth in range(len(path))}
     for path, (expected, value) in wrong_types.items():
-        if not (path in given and isinstance(value, dict)):
+        # what is wrong with a text says more than that it could be a number
+        if path not in told and not (path in given and isinstance(value, dict)):
             yield path, _wrong_type(path, list(dict.fromkeys(expected)), value)
 
 

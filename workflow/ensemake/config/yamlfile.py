@@ -15,6 +15,8 @@ TEXT_MEANT_AS_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 OCTAL = re.compile(r"[-+]?0[0-7_]+")
 DEEPEST = 100  # lists and mappings within each other
 MOST_REPEATED = 100_000  # values that aliases may add to those that are written out
+OTHER_BASE = re.compile(r"([-+]?)(0[xXbBoO][0-9a-fA-F_]+)")
+BASES = {"x": "hexadecimal", "b": "binary", "o": "octal"}
 EMPTY = "is empty; write experiment: NAME, and models or ensembles"
 
 
@@ -247,9 +249,25 @@ def _trap(node: Any) -> str | None:
         return f"YAML reads {text} as a number in base 60; write '{text}' for the text"
     if kind == "int" and OCTAL.fullmatch(text):
         return f"YAML reads {text} as an octal number; write {_decimal(text)}, or '{text}'"
+    based = OTHER_BASE.fullmatch(text)
+    if based and kind in ("int", "str"):
+        return _based(text)
+    if kind in ("int", "float") and "_" in text:
+        number = text.replace("_", "")
+        return f"YAML reads {text} as {number}; write {number}, or '{text}' for the text"
     if kind == "timestamp":
         return f"YAML reads {text} as a date; write '{text}' for the text"
     return None
+
+
+def _based(text: str) -> str | None:
+    """Tell of 0x1F and 0b11, numbers to YAML, and of 0o17, a text to it."""
+    base = BASES[text.lstrip("+-")[1].lower()]
+    try:
+        number = int(text, 0)
+    except ValueError:  # 0bag, 0o9: text to everyone
+        return None
+    return f"{text} is {number} if it is {base}; write {number}, or '{text}' for the text"
 
 
 def _decimal(text: str) -> str:

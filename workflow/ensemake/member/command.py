@@ -28,7 +28,10 @@ def filled(words: Sequence[object], values: Mapping[str, Scalar]) -> list[str]:
 
 def _filled(word: object, values: Mapping[str, Scalar]) -> str:
     text = template_of(word)
-    return str(getattr(word, "raw", "")) if text is None else template(text).render(values)
+    text = str(getattr(word, "raw", "")) if text is None else template(text).render(values)
+    if "\0" in text:
+        raise ValueError(f"{word!r} gives a NUL character, which no program can be given")
+    return text
 
 
 def template_of(word: object) -> str | None:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ensemake.atomic import granted, sibling, write_atomically
+from ensemake.atomic import granted, open_regular, sibling, write_atomically
 from ensemake.config.faults import KeyedError
 from ensemake.config.schema import Container, Ensemble, Model, Scalar
 from ensemake.member import tags
@@ -124,7 +124,7 @@ def _not_running(directory: Path, digest: str) -> Iterator[str | None]:
     None if the member runs with this recipe already.
     """
     try:
-        lock = (directory / ".lock").open("rb")
+        lock = os.fdopen(open_regular(directory / ".lock"), "rb")
     except FileNotFoundError:  # it never ran
         yield ""
         return

@@ -5,8 +5,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
+from math import inf
 from pathlib import Path
 from typing import Literal
+
+from ensemake.atomic import LARGEST, open_regular, read_whole
+from ensemake.sweep.tables import is_unicode
+
+STATUS_MOST = 1 << 20  # bytes
 
 State = Literal[
     "completed",
@@ -51,10 +57,23 @@ class StatusFile:
 def read_status(directory: Path) -> StatusFile | None:
     """Return what run.sh wrote when the member last ended; None if it has not or is running."""
     try:
-        with open(f"{directory}/status.json", "rb") as file:
-            return StatusFile(**json.loads(file.read()))
-    except (OSError, ValueError, TypeError):  # not there, cut off, or somebody else's file
-        return None
+        status = StatusFile(**json.loads(read_whole(f"{directory}/status.json", STATUS_MOST)))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None  # not there, cut off, or somebody else's file
+    return status if _is_sound(status) else None
+
+
+def _is_sound(status: StatusFile) -> bool:
+    """Tell whether the types are those of run.sh: a program may have written the file."""
+    texts = (status.status, status.digest, status.host, status.started, status.reason, status.run)
+    return (
+        set(map(type, texts)) == {str}
+        and is_unicode("".join(texts))
+        and isinstance(status.exit_code, int | None)
+        and isinstance(status.attempt, int)
+        and isinstance(status.elapsed_s, int | float)
+        and 0 <= status.elapsed_s < inf
+    )
 
 
 def state(directory: Path, digest: str, outputs: Sequence[str]) -> tuple[State, StatusFile | None]:
@@ -87,8 +106,8 @@ def is_complete(directory: Path, digest: str, outputs: Sequence[str]) -> bool:
 def is_generated(directory: Path, digest: str) -> bool:
     """Tell whether a member's directory was written for this recipe."""
     try:
-        return digest in (directory / "run.sh").read_text(encoding="utf-8")
-    except OSError:
+        return digest.encode() in read_whole(directory / "run.sh", LARGEST)
+    except (OSError, ValueError):
         return False
 
 
@@ -118,10 +137,10 @@ def _without_status(directory: Path) -> State:
 def is_locked(lock: Path) -> bool:
     """Tell whether a run.sh, or a command that outlived it, holds the lock."""
     try:
-        with lock.open("rb") as file:
+        with open(open_regular(lock), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks: cannot tell
+    except (OSError, ValueError):  # a file system without locks, no file: cannot tell
         return False
     return False

@@ -34,7 +34,7 @@ from ensemake.python.settings import RunSettings, Singularity
 from ensemake.python.statuses import TERMINAL, Status, status_of
 from ensemake.python.values import Place
 from ensemake.results import runs
-from ensemake.results.collect import results_table
+from ensemake.results.collect import results_frame
 from ensemake.results.outcomes import Outcome, outcomes, status_lines
 from ensemake.show.preview import preview_lines
 
@@ -521,7 +521,7 @@ class Experiment:
         running = {name for run in runs.alive(self.place.folder) for name in run.entities}
         for item in self._items(()):
             if item.name in running:
-                yield f"{item.name}: {_told(self._counts([item])[item.name])}"
+                yield f"{item.name}: {_counts_text(self._counts([item])[item.name])}"
 
     def _counts(self, items: Iterable[Item]) -> dict[str, Counter[Status]]:
         return {item.name: Counter(self.get_status(item)) for item in items}
@@ -634,8 +634,7 @@ class Experiment:
 
         frames = {}
         for work in self._works(self._items(args)):
-            columns, rows, _ = results_table(work)
-            frames[work.entity] = pd.DataFrame(rows, columns=columns)
+            frames[work.entity] = results_frame(work)
         if len(frames) == 1:
             return next(iter(frames.values()))
         joined = pd.concat(frames, names=["entity", None])
@@ -716,7 +715,7 @@ def _named(failed: list[str]) -> str:
     return f"not completed: {', '.join(failed[:TOLD])}{more}"
 
 
-def _told(counts: Counter[Status]) -> str:
+def _counts_text(counts: Counter[Status]) -> str:
     return ", ".join(f"{n} {status}" for status, n in counts.items())
 
 

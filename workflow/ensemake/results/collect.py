@@ -4,21 +4,26 @@ import csv
 import hashlib
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemake.atomic import write_atomically
+from ensemake.config.reserved import IDENTITY, OUTCOME
+from ensemake.config.schema import Scalar
 from ensemake.member.plan import Planned, Work
 from ensemake.member.state import MEANING, State, StatusFile
-from ensemake.results.metrics import read_metrics
+from ensemake.results.metrics import Patience, read_metrics
 from ensemake.results.outcomes import Outcome, outcomes
 from ensemake.sweep.identity import canonical
+from ensemake.sweep.tables import is_number, number_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-OUTCOME = ("status", "exit_code", "elapsed_s", "reason", "run")
 TEXTS = ("member", "status", "reason", "run")
 
 
@@ -46,7 +51,7 @@ def write_results(work: Work, found: Sequence[Outcome] | None = None) -> tuple[P
     found = outcomes(work) if found is None else found
     columns, rows, faults = results_table(work, found)
     path = _write_table(work.base / work.layout.directory / "results.csv", columns, rows)
-    _note_collected(work, found)
+    _note_collected(work, found, [fault.partition(": ")[2] for fault in faults])
     return path, faults
 
 
@@ -56,7 +61,8 @@ def results_table(
     """Return results.csv's columns and rows, with values as they are, and the metrics' faults."""
     faults: list[str] = []
     found = outcomes(work) if found is None else found
-    rows = [_result(work, index, outcome, faults) for index, outcome in enumerate(found)]
+    patience = Patience()
+    rows = [_result(work, index, one, faults, patience) for index, one in enumerate(found)]
     return [*_head(work), *OUTCOME, *work.settings.metrics], rows, faults
 
 
@@ -72,17 +78,10 @@ def results_state(work: Work, found: Iterable[tuple[State, StatusFile | None]]) 
     return _hash([metrics, members_digest(work), ends])
 
 
-def _note_collected(work: Work, found: Sequence[Outcome]) -> None:
-    told = {"state": results_state(work, ((one.state, one.status) for one in found))}
+def _note_collected(work: Work, found: Sequence[Outcome], lacks: Sequence[str]) -> None:
+    state = results_state(work, ((one.state, one.status) for one in found))
+    told = {"state": state, "lacks": Counter(lacks)}
     write_atomically(work.base / work.layout.collected, json.dumps(told).encode())
-
-
-def read_collected(work: Work) -> dict[str, str]:
-    """Return what results.csv was made from; nothing if there is none."""
-    try:
-        return dict(json.loads((work.base / work.layout.collected).read_bytes()))
-    except (OSError, ValueError):
-        return {}
 
 
 def _hash(value: Any) -> str:
@@ -91,21 +90,23 @@ def _hash(value: Any) -> str:
 
 def _head(work: Work) -> list[str]:
     names = [name for name in work.planned[0].values if name != "replica"]
-    return ["index", "member", "replica", *names]
+    return [*IDENTITY, *names]
 
 
 def _identity(index: int, member: Planned) -> dict[str, Any]:
     return {"index": index, "member": member.name, **member.values}
 
 
-def _result(work: Work, index: int, outcome: Outcome, faults: list[str]) -> dict[str, Any]:
+def _result(
+    work: Work, index: int, outcome: Outcome, faults: list[str], patience: Patience
+) -> dict[str, Any]:
     member = outcome.member
     row = _identity(index, member) | {"status": outcome.state} | _told(outcome.status)
     if outcome.state == "killed" and outcome.status is None:
         row["reason"] = MEANING["killed"]
     if outcome.state == "completed" and work.settings.metrics:
         directory = work.base / member.directory
-        values, absent = read_metrics(directory, work.settings.metrics)
+        values, absent = read_metrics(directory, work.settings.metrics, patience)
         row |= values
         row["reason"] = "; ".join(absent)
         faults += [f"{member.directory}: {line}" for line in absent]
@@ -150,8 +151,66 @@ def read_results(work: Work) -> "DataFrame":
     table = pandas.read_csv(path, dtype=str, keep_default_na=False)
     known = _known_types(work)
     for name in table:
-        table[name] = _typed(table[name], known.get(str(name)))
+        own = known.get(str(name))
+        table[name] = metric_column(table[name]) if own is None else _typed(table[name], own)
     return table
+
+
+def results_frame(work: Work) -> "DataFrame":
+    """Return what results.csv would say, looked up now, with types."""
+    import pandas  # half a second to import
+
+    columns, rows, _ = results_table(work)
+    frame = pandas.DataFrame(rows, columns=columns)
+    for name in work.settings.metrics:
+        frame[name] = metric_column([row.get(name) for row in rows])
+    return frame
+
+
+def metric_column(cells: "Sequence[Any] | Series[Any]") -> "Series[Any]":
+    """Return a column of numbers, or of true and false, if all cells that are not empty are so.
+
+    NaN and infinity are numbers, and true among numbers is 1; one text makes all cells text.
+    """
+    import pandas
+
+    values = [typed_cell(cell) for cell in cells]
+    numbers = [value for value in values if not isinstance(value, str | None)]
+    has_gaps = None in values
+    if not numbers or len(numbers) + values.count(None) < len(values):
+        return pandas.Series(cells, dtype=object)
+    kinds = set(map(type, numbers))
+    if kinds == {bool}:
+        return pandas.Series(values, dtype="boolean" if has_gaps else "bool")
+    name = _whole(min(numbers), max(numbers)) if kinds <= {int, bool} else None
+    if name:
+        return pandas.Series(values, dtype=name if has_gaps else name.lower())
+    return pandas.Series([_float(value) for value in values])
+
+
+def _whole(least: float, most: float) -> Any:
+    """Return the type of whole numbers that holds both; None if there is none."""
+    if least >= -(2**63) and most < 2**63:
+        return "Int64"
+    return "UInt64" if least >= 0 and most < 2**64 else None
+
+
+def typed_cell(cell: Any) -> Scalar | None:
+    """Return a cell's number or truth, if it is one; None if it is empty."""
+    if not isinstance(cell, str):
+        return cell if isinstance(cell, int | float) else None
+    if re.fullmatch(r"[-+]?\d{1,400}", cell):
+        return int(cell)
+    if is_number(cell):
+        return float(number_text(cell))
+    return {"": None, "True": True, "False": False}.get(cell, cell)
+
+
+def _float(value: Any) -> float:
+    try:
+        return nan if value is None else float(value)
+    except OverflowError:  # a whole number beyond all floats
+        return inf if value > 0 else -inf
 
 
 def _known_types(work: Work) -> dict[str, set[type]]:
@@ -165,19 +224,16 @@ def _known_types(work: Work) -> dict[str, set[type]]:
     return known
 
 
-def _typed(column: "Series[str]", types: set[type] | None) -> "Series[Any]":
-    """Convert texts to a type; to numbers, if all can be, where the type is not known."""
+def _typed(column: "Series[str]", types: set[type]) -> "Series[Any]":
+    """Convert texts to a type."""
     import pandas
 
     if types == {bool}:
         return column == "True"
-    if types is not None and not types <= {int, float}:
+    if not types <= {int, float}:
         return column
     numbers = pandas.to_numeric(column.where(column != ""), errors="coerce")
-    if types is None and numbers.isna().sum() > (column == "").sum():
-        return column
-    whole = types == {int} or (types is None and not column.str.contains(r"[.eEn]").any())
-    if not whole:
+    if types != {int}:
         return numbers
     name = "UInt64" if numbers.max() >= 2**63 else "Int64"
     kind: Any = name if numbers.isna().any() else name.lower()

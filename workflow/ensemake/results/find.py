@@ -8,7 +8,7 @@ import jinja2
 
 from ensemake.config.faults import did_you_mean
 from ensemake.member.plan import Work
-from ensemake.results.collect import results_table
+from ensemake.results.collect import results_table, typed_cell
 from ensemake.sweep.expressions import Expression, expression
 
 
@@ -49,7 +49,7 @@ def _with_metrics_of(formula: Expression, work: Work) -> Work:
 
 def _holds(formula: Expression, row: Mapping[str, Any], work: Work) -> bool:
     metrics = work.settings.metrics
-    told = {name: _read(value) if name in metrics else value for name, value in row.items()}
+    told = {name: typed_cell(value) if name in metrics else value for name, value in row.items()}
     known: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     absent = formula.names - known.keys()
     try:
@@ -62,18 +62,6 @@ def _holds(formula: Expression, row: Mapping[str, Any], work: Work) -> bool:
             return False
         raise ValueError(f"{error}, for member {row['member']}") from None
     return all(answers)
-
-
-def _read(value: Any) -> Any:
-    """Return the number that a metric's text is, the text that is none, None for no text."""
-    if not isinstance(value, str):
-        return value
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value or None
 
 
 class _Absent(jinja2.Undefined):

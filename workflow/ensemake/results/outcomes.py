@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ensemake.atomic import LARGEST, read_end, read_whole
 from ensemake.config.faults import printable
 from ensemake.config.schema import Scalar
 from ensemake.lock import holder
@@ -194,7 +196,32 @@ def status_lines(work: Work, found: Sequence[Outcome] | None = None) -> list[str
     gone = leftovers(work)
     if gone:
         lines.append(f"  {len(gone)} no longer in the config (ensemake prune lists them)")
-    return [printable(line) for line in lines]
+    return [printable(line) for line in [*lines, *_lacking(work)]]
+
+
+def _lacking(work: Work) -> list[str]:
+    """Tell the metrics that could not be read, as results.csv was written."""
+    reasons: dict[str, Counter[str]] = {}
+    for line, count in read_collected(work).get("lacks", {}).items():
+        metric, _, reason = line.partition(": ")
+        reasons.setdefault(metric, Counter())[reason] = count
+    lines = [_lack(metric, found) for metric, found in reasons.items()]
+    more = [f"  and {len(lines) - SHOWN} more metrics"] * (len(lines) > SHOWN)
+    return [*lines[:SHOWN], *more]
+
+
+def _lack(metric: str, reasons: Counter[str]) -> str:
+    count, ((reason, _), *others) = reasons.total(), reasons.most_common()
+    such = "; others: see the column reason of results.csv" * bool(others)
+    return f"  {metric}: no value for {count} member{'s' * (count > 1)}: {reason}{such}"
+
+
+def read_collected(work: Work) -> dict[str, Any]:
+    """Return what results.csv was made from, and what it lacks; nothing if there is none."""
+    try:
+        return dict(json.loads(read_whole(work.base / work.layout.collected, LARGEST)))
+    except (OSError, ValueError):
+        return {}
 
 
 def counted(counts: Counter[State], total: int) -> str:
@@ -247,10 +274,8 @@ def error_line(path: Path) -> str:
 def _tail(path: Path) -> list[str]:
     """Return the last lines of a file that are not blank, in printable characters."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
-            text = file.read().decode(errors="replace")
-    except OSError:
+        text = read_end(path, 4096)[0].decode(errors="replace")
+    except (OSError, ValueError):
         return []
     lines = (" ".join(line.split()) for line in text.split("\n"))
     kept = ("".join(char for char in line if char.isprintable()) for line in lines)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from ensemake.lock import hold
 from ensemake.member.plan import Work
 from ensemake.member.previous import FOLDER
 from ensemake.results.outcomes import leftovers
@@ -26,7 +27,14 @@ def prune(work: Work, confirmed: bool) -> list[str]:
     -------
     list of str
         What was found or done, for people.
+
+    Raises
+    ------
+    RunningError
+        If it is confirmed while a run works on the entity.
     """
+    if confirmed:  # a run may be working on what the config described when it began
+        hold(work.base / work.layout.lock, work.entity)
     found = leftovers(work)
     for path in found if confirmed else []:
         _remove(path)
@@ -44,11 +52,11 @@ def prune(work: Work, confirmed: bool) -> list[str]:
 def prune_advice(count: int, confirmed: bool) -> str:
     """Say what was done with so many leftover directories, or how to delete them."""
     if not count:
-        return "Nothing to prune: every member directory belongs to the config."
+        return "Nothing to prune: all directories belong to the config, and hold its results only."
     if confirmed:
         return f"{count} deleted."
     how = "ensemake prune --yes, or the target prune with --config confirm=prune"
-    return f"{count} not in the config; nothing was deleted. To delete: {how}"
+    return f"Nothing was deleted. To delete: {how}"
 
 
 def _previous(work: Work, confirmed: bool) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +72,7 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     if not path.exists():
         return [], []
     with path.open(newline="", encoding="utf-8") as file:
+        csv.field_size_limit(sys.maxsize)  # our own table; values may be long
         table = csv.DictReader(file)
         return list(table.fieldnames or []), list(table)
 

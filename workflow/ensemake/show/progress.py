@@ -119,7 +119,7 @@ class Board:
             self._count(job, job.over + Counter({outcome: left}))
 
     def _read_on(self, job: Job) -> None:
-        over = _told(job) if job.members > 1 else job.over
+        over = _outcomes_in_record(job) if job.members > 1 else job.over
         if over != job.over:
             before = _active(job)
             self._count(job, over)
@@ -162,7 +162,7 @@ def _active(job: Job) -> int:
     return min(job.slots, job.members - job.over.total())
 
 
-def _told(job: Job) -> Counter[str]:
+def _outcomes_in_record(job: Job) -> Counter[str]:
     """Return the outcomes by what the record has told so far; whole lines only.
 
     A cluster may start a batch again; it then skips what it completed before. Cut off from its

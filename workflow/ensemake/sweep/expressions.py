@@ -1,6 +1,7 @@
 """Jinja2 expressions and templates over the parameters, compiled once.
 
-What is undefined is an error, nothing is random, and a value is never expanded again.
+What is undefined is an error, nothing is random, and a value is never expanded again. They run in
+Jinja2's sandbox: a config from elsewhere can be checked without running what its author likes.
 """
 
 import math
@@ -12,10 +13,23 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 
 from ensemake.config.schema import Scalar
 from ensemake.sweep.bounds import BoundedEnvironment, rendered
 from ensemake.sweep.spaces import nearest
+
+MOST_STEPS = 10**6
+
+
+def _range(*ends: int) -> range:
+    """As Python's, not endless."""
+    steps = range(*ends)
+    if len(steps[: MOST_STEPS + 1]) > MOST_STEPS:
+        raise ValueError(f"range has more than {MOST_STEPS} steps")
+    return steps
+
 
 _FUNCTIONS = [
     "sqrt",
@@ -48,7 +62,7 @@ GLOBALS: dict[str, Any] = {name: getattr(math, name) for name in _FUNCTIONS} | {
     "len": len,
     "max": max,
     "min": min,
-    "range": range,
+    "range": _range,
     "round": round,
     "str": str,
     "sum": sum,
@@ -151,9 +165,16 @@ def template(text: str, newline: str = "\n") -> Template:
     return Template(mentions - GLOBALS.keys(), mentions, generate)
 
 
+class _Sandbox(BoundedEnvironment):
+    """Nothing of Python's own inside is reached from a value, a function or a type."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return not isinstance(obj, type) and super().is_safe_attribute(obj, attr, value)
+
+
 @lru_cache
 def _environment(newline: str) -> jinja2.Environment:
-    environment = BoundedEnvironment(
+    environment = _Sandbox(
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         newline_sequence=newline,
@@ -170,7 +191,12 @@ def _mentions(text: str) -> frozenset[str]:
     # an environment with functions would not count them as undeclared
     bare = BoundedEnvironment(autoescape=False)  # it computes constants
     bare.globals.clear()
-    return frozenset(jinja2.meta.find_undeclared_variables(bare.parse(text)))
+    tree = bare.parse(text)
+    for found in tree.find_all(nodes.Getattr):
+        if found.attr.startswith("_"):
+            message = f"{found.attr!r} is Python's inside, which formulas and templates cannot use"
+            raise jinja2.TemplateSyntaxError(message, found.lineno)
+    return frozenset(jinja2.meta.find_undeclared_variables(tree))
 
 
 def _syntax(error: jinja2.TemplateError) -> str:
@@ -196,6 +222,8 @@ def _reason(error: Exception, params: Mapping[str, Scalar]) -> str:
     if isinstance(error, jinja2.UndefinedError) and missing:
         name = missing[1]
         return f"{name} is no parameter{nearest(name, [*params, *GLOBALS])}"
+    if isinstance(error, SecurityError):
+        return f"{str(error).rstrip('.')}: formulas and templates cannot use Python's inside"
     if isinstance(error, jinja2.TemplateError):
         return str(error)
     return f"{type(error).__name__}: {error}"

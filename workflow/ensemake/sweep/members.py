@@ -14,7 +14,7 @@ from ensemake.sweep import strategies
 from ensemake.sweep.bounds import MOST_BITS
 from ensemake.sweep.expressions import Expression, expression
 from ensemake.sweep.identity import member_id
-from ensemake.sweep.spaces import Axis, Distribution, axis
+from ensemake.sweep.spaces import Axis, Distribution, axis, check_scalar
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 LONGEST = 200
@@ -191,8 +191,10 @@ def _at(path: KeyPath, values: Mapping[str, Scalar]) -> Iterator[None]:
 def _scalar(value: Any) -> Scalar:
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         raise ValueError(f"is a number of some {value.bit_length() * 3 // 10:,} digits")
-    if isinstance(value, str | int | bool) or (isinstance(value, float) and value - value == 0):
+    if isinstance(value, int) or (isinstance(value, float) and value - value == 0):
         return value
+    if isinstance(value, str):
+        return str(check_scalar(value, "it"))
     raise ValueError(f"is {value!r}; it must be a finite number, text, or true or false")
 
 

@@ -4,20 +4,22 @@ Values are computed when they are asked for, in plain Python: NumPy's power func
 the last digit between processors, and a member's id is a hash of its values.
 """
 
-import csv
 import difflib
 import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import overload
 
+from ensemake.atomic import LARGEST, read_whole
+from ensemake.config.reserved import COLUMNS
 from ensemake.config.schema import Scalar
+from ensemake.sweep.tables import Table, decoded, is_number, is_unicode, read_table, without_units
 
 Point = tuple[Scalar, ...]
 
@@ -115,6 +117,8 @@ def check_name(name: str) -> str:
     """Return `name` if a parameter may be called so, else raise ValueError."""
     if name in _RESERVED:
         raise ValueError(f"{name}: this word has a meaning in Jinja2; choose another name")
+    if name in COLUMNS:
+        raise ValueError(f"{name}: ensemake's tables have a column {name!r}; choose another name")
     if _NAME.fullmatch(name):
         return name
     hint = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
@@ -128,9 +132,19 @@ def check_scalar(value: object, where: str) -> Scalar:
     """Return `value` if it can be the value of a parameter, else raise ValueError."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where}: {value} is not a number that can be swept")
-    if isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return _check_text(value, where)
+    if isinstance(value, int | float):
         return value
     raise _unusable(value, where)
+
+
+def _check_text(text: str, where: str) -> str:
+    if "\0" in text:
+        raise ValueError(f"{where}: {text!r} holds a NUL character, which no program can be given")
+    if not is_unicode(text):
+        raise ValueError(f"{where}: {text!r} holds half a character, which no file can hold")
+    return text
 
 
 def _unusable(value: object, where: str) -> ValueError:
@@ -429,63 +443,97 @@ def _table(names: tuple[str, ...], path: object, base: Path) -> Axis:
     where = f"{', '.join(names)}: file"
     if not isinstance(path, str) or not path:
         raise ValueError(f"{where}: expected the path of a CSV table, not {path!r}")
-    header, rows = _read_table(base / path, f"{where}: {path}")
+    table = _read_rows(base / path, f"{where}: {path}")
+    header = [name for name in table.columns if name]
     if not set(names) & set(header) and len(names) == 1:
         names = tuple(header)
+        _check_columns(header, f"{where}: {path}")
     for name in names:
         if name not in header:
             near = nearest(name, header)
             raise ValueError(f"{where}: {path} has no column {name}{near}; it has {header}")
-    columns = [header.index(name) for name in names]
-    return Axis(names, [tuple(row[column] for column in columns) for row in rows])
+    columns = [_column(table, name, f"{where}: {path}") for name in names]
+    return Axis(names, list(zip(*columns, strict=True)))
 
 
-def _read_table(path: Path, where: str) -> tuple[list[str], list[Point]]:
+def _read_rows(path: Path, where: str) -> Table:
     try:
-        # utf-8-sig: spreadsheets write a byte order mark
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True, strict=True)
-            lines = [(reader.line_num, row) for row in reader if row]
-    except (OSError, UnicodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{where}: cannot be read as a CSV table in UTF-8: {reason}") from None
-    if len(lines) < 2:
+        table = read_table(decoded(read_whole(path, LARGEST)))
+        rows = [(line, table.cells(i)) for i, (line, _) in enumerate(table.rows)]
+        _check_comments(table)
+    except UnicodeError as error:
+        raise ValueError(f"{where}: cannot be read as a CSV table in UTF-8: {error}") from None
+    except OSError as error:
+        raise ValueError(f"{where}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: cannot be read as a CSV table: {error}") from None
+    if not rows:
         raise ValueError(f"{where}: expected a line of column names and at least one row")
-    header = _header(lines[0][1], where)
-    return header, [_row(header, row, f"{where}, line {line}") for line, row in lines[1:]]
+    _check_units(table, where)
+    return replace(table, rows=rows)
 
 
-def _header(row: list[str], where: str) -> list[str]:
-    header = [name.strip() for name in row]
+def _check_comments(table: Table) -> None:
+    """``#ff0000,1`` may be a row that begins with a colour; ``#64,128`` one that is left out."""
+    for line, text in table.comments:
+        if text[1:2].strip() and text.count(table.delimiter) == len(table.columns) - 1:
+            raise ValueError(
+                f"line {line}: {text!r} is a comment, or a value? Put a blank after #, or "
+                f"the value into quotes"
+            )
+
+
+def _check_units(table: Table, where: str) -> None:
+    """One word above numbers may be a value like them; a line of words is what they measure."""
+    if len(without_units(table).rows) < len(table.rows):
+        line, cells = table.rows[0]
+        if len(cells) > 1:
+            raise ValueError(f"{where}: line {line} holds units, not values; begin it with '# '")
+
+
+def _check_columns(header: list[str], where: str) -> None:
     for name in header:
-        if header.count(name) > 1:
-            raise ValueError(f"{where}: there are two columns {name!r}")
         try:
             check_name(name)
         except ValueError as error:
             hint = "; separate columns by commas" if len(header) == 1 else ""
             raise ValueError(f"{where}: column {error}{hint}") from None
-    return header
 
 
-def _row(header: list[str], row: list[str], where: str) -> Point:
-    if len(row) != len(header):
-        raise ValueError(f"{where}: {len(row)} values in {len(header)} columns")
-    return tuple(
-        _cell(cell, f"{where}, column {name}") for name, cell in zip(header, row, strict=True)
-    )
+def _column(table: Table, name: str, where: str) -> list[Scalar]:
+    """Type each cell by itself: a new row must not change the type, and the id, of the others."""
+    try:
+        place = table.position(name)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    words = [(line, cells[place].strip()) for line, cells in table.rows]
+    values = [_cell(cells[place], f"{where}, line {line}") for line, cells in table.rows]
+    texts = [word for (_, word), value in zip(words, values, strict=True) if isinstance(value, str)]
+    is_text = any(not _is_no_value(word) for word in texts)
+    for line, word in words:
+        if not word or not (is_text or not _is_no_value(word) or _may_be_text(word, values)):
+            told = f"{word or 'an empty cell'} is not a value that can be swept"
+            raise ValueError(f"{where}, line {line}, column {name}: {told}; leave out the row")
+    return values
+
+
+def _is_no_value(word: str) -> bool:
+    return word.lower() in ("null", "na") or (is_number(word) and not math.isfinite(float(word)))
+
+
+def _may_be_text(word: str, values: Sequence[Scalar]) -> bool:
+    """Without numbers beside it, ``Na`` is sodium and ``12e4567`` a name, ``nan`` no number."""
+    has_numbers = any(not isinstance(value, str) for value in values)
+    return not has_numbers and (word.lower() == "na" or word[-1].isdigit())
 
 
 def _cell(text: str, where: str) -> Scalar:
-    """Type a cell by itself: a new row must not change the type, and the id, of the others."""
     word = text.strip()
-    if word.lower() in ("", "nan", "null", "na", "inf", "-inf", "+inf"):
-        raise ValueError(f"{where}: {word or 'an empty cell'} is not a value that can be swept")
     if word.lower() in ("true", "false"):
         return word.lower() == "true"
     # 007 stays text: a number would lose its zeros
     if not _NUMBER.fullmatch(word) or not re.search(r"\d", re.split("[eE]", word)[0]):
-        return text
+        return check_scalar(text, where)
     if re.fullmatch(r"[-+]?\d+", word):
-        return int(word)
-    return check_scalar(float(word), where)
+        return int(word) if len(word) <= 4000 else text  # Python converts no more digits
+    return float(word) if math.isfinite(float(word)) else text

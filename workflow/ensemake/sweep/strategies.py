@@ -356,7 +356,7 @@ def call_strategy(
     ]
     if _takes(function, strategy, n_models) == 3:
         arguments.append(n_models)
-    with _told(strategy):
+    with _in_the_users_code(strategy):
         rows = function(*arguments)
     return _checked(strategy, rows, {axis.key: axis.names for axis in axes})
 
@@ -388,13 +388,13 @@ def _from_file(strategy: str, path: Path) -> ModuleType:
     module = ModuleType(f"ensemake_strategy_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look their module up
-    with _on_path(path.parent), _told(strategy):
+    with _on_path(path.parent), _in_the_users_code(strategy):
         exec(compile(source, str(path), "exec"), vars(module))
     return module
 
 
 def _from_module(strategy: str, name: str) -> ModuleType:
-    with _told(strategy):
+    with _in_the_users_code(strategy):
         try:
             importlib.invalidate_caches()
             return importlib.import_module(name)
@@ -451,7 +451,7 @@ class _UserError(ValueError):
 
 
 @contextmanager
-def _told(strategy: str) -> Iterator[None]:
+def _in_the_users_code(strategy: str) -> Iterator[None]:
     """Say what the user's code raised, and where."""
     try:
         yield

@@ -177,6 +177,7 @@ def mutated(draw: st.DrawFn, basis: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "folder"))
     for path in (REPOSITORY / "config").iterdir():
         if path.is_dir():
             (tmp_path / "config").mkdir(exist_ok=True)

@@ -233,3 +233,15 @@ def test_results_may_be_a_link_elsewhere(folder: Path) -> None:
     Path("results").symlink_to("deep/down/scratch")
     first, _ = written(to_symlink=["mesh/1.msh"])
     assert (first / "1.msh").read_text() == "mesh 1"
+
+
+def test_a_folder_of_too_many_files_and_a_template_that_is_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ensemake.member.files.MOST_FILES", 3)
+    assert "holds more than 3 files" not in str(written(to_copy=["mesh"]))
+    Path("mesh/3.msh").touch()
+    Path("mesh/4.msh").touch()
+    assert "holds more than 3 files" in faults(files={"to_copy": ["mesh"]})
+    monkeypatch.setattr("ensemake.member.files.LARGEST_TEMPLATE", 3)
+    assert "too large to be configured" in faults(files={"to_configure": ["mesh/1.msh"]})

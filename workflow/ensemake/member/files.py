@@ -16,6 +16,8 @@ from ensemake.paths import expanded_path, left_in_path
 from ensemake.sweep.expressions import template
 
 TEMPLATE_SUFFIX = ".j2"
+MOST_FILES = 50_000  # of one entry: more is somebody's home
+LARGEST_TEMPLATE = 100_000_000  # bytes
 
 # "inner" is a link from one place of a copied folder to another, "folder" an empty one.
 Kind = Literal["configure", "template", "copy", "link", "inner", "folder"]
@@ -128,6 +130,7 @@ class _Walk:
         self.entry, self.results = entry, results
         self.kind = KEYS[entry.key]
         self.top = Path()
+        self.count = 0
         self.within: list[tuple[int, int]] = []  # the folders around, as the file system knows them
 
     def of(self, path: Path, text: str) -> Iterator[Source]:
@@ -169,6 +172,9 @@ class _Walk:
             raise self._error(f"{path} cannot be read: {error.strerror}") from None
 
     def _any(self, path: Path, target: str) -> Iterator[Source]:
+        self.count += 1
+        if self.count > MOST_FILES:
+            raise self._error(f"{self.top} holds more than {MOST_FILES:,} files; name those needed")
         inner = self._inner(path, target) if path.is_symlink() else None
         if inner is not None:
             yield self._source("inner", path, target, inner)
@@ -193,6 +199,8 @@ class _Walk:
             raise self._error(f"{path} is no file with content (a pipe, a socket or a device)")
         if not os.access(path, os.R_OK):
             raise self._error(f"{path} cannot be read: no permission")
+        if self.kind == "configure" and path.stat().st_size > LARGEST_TEMPLATE:
+            raise self._error(f"{path} is too large to be configured; put it into to_copy")
         if self.kind == "configure" and Path(target).suffix == TEMPLATE_SUFFIX:
             yield self._source("template", path, target.removesuffix(TEMPLATE_SUFFIX))
         else:

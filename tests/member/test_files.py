@@ -53,17 +53,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_link_within_the_copied_folder_stays_one_and_what_others_point_to_is_copied() -> None:
+def test_a_link_to_a_folder_of_the_copied_one_stays_and_what_others_point_to_is_copied() -> None:
     Path("case/file").symlink_to("sub/a.txt")
     Path("case/absolute").symlink_to(Path("case/sub").absolute())
     Path("case/sub/mesh").symlink_to("../../mesh")
     Path("case/0/empty").mkdir(parents=True)
     first, _ = written(to_copy=["case"])
-    assert os.readlink(first / "file") == "sub/a.txt"
+    assert not (first / "file").is_symlink()
+    assert (first / "file").read_bytes() == Path("case/sub/a.txt").read_bytes()
     assert os.readlink(first / "absolute") == "sub"
     assert not (first / "sub/mesh").is_symlink()
     assert (first / "sub/mesh/1.msh").read_text() == "mesh 1"
     assert (first / "0/empty").is_dir()
+
+
+def test_a_link_to_a_file_counts_as_the_file_as_it_always_did() -> None:
+    Path("case/copy").write_bytes(Path("case/sub/a.txt").read_bytes())
+    real = digests(to_copy=["case"])
+    Path("case/copy").unlink()
+    Path("case/copy").symlink_to("sub/a.txt")
+    assert digests(to_copy=["case"]) == real
 
 
 def test_links_and_empty_folders_are_part_of_the_recipe() -> None:

@@ -184,11 +184,14 @@ class _Walk:
             yield from self._leaf(path, target)
 
     def _inner(self, path: Path, target: str) -> str | None:
-        """Return what a link says that leads to another place of the copied folder."""
+        """Return what a link says that leads to another folder of the copied one.
+
+        Links to files have always been followed: kept, they would run members again that are done.
+        """
         if not path.exists():
             raise self._error(f"{path} is a link that leads nowhere: to {os.readlink(path)}")
         real = _real(path)
-        if self.kind != "copy" or not real.is_relative_to(self.top):
+        if self.kind != "copy" or not real.is_dir() or not real.is_relative_to(self.top):
             return None
         return os.path.relpath(real.relative_to(self.top), Path(target).parent)
 

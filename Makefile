@@ -1,5 +1,5 @@
 # Everything works on a fresh machine with python3 (3.11 or later), make and git.
-.PHONY: run test fuzz lint bench profiles lock
+.PHONY: run test fuzz faults lint bench profiles lock
 
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -22,6 +22,9 @@ lint: $(VENV)/.ready ## check style, types and who imports from whom
 
 bench: $(VENV)/.ready ## measure what a member costs, beside other tools; BENCH="--help" for options
 	python tests/benchmarks/bench.py $(BENCH)
+
+faults: $(VENV)/.ready ## disturb runs at random moments, a quarter of an hour; FAULTS="--help" for options
+	python tests/faults/faults.py $(FAULTS)
 
 profiles: $(VENV)/.ready ## make --profile local, slurm and pbs work from any folder
 	ensemake profiles

@@ -67,7 +67,9 @@ class Campaign:
             self._places[setup.profile] = stack.enter_context(place(setup.profile))
         number = -len(self._spans) - 1
         kind = Kind(setup, "nothing", "nothing")
-        outcome = Trial(kind, self.options.seed, number, self._places[setup.profile]).run(Span(0, 0))
+        outcome = Trial(kind, self.options.seed, number, self._places[setup.profile]).run(
+            Span(0, 0)
+        )
         self._spans[setup.name] = outcome.span
         self._keep(outcome)
 

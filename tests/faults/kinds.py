@@ -12,7 +12,7 @@ SECOND = "a second run"
 SNAKEMAKE_QUESTIONS = {
     "snakemake -n": ("-n",),
     "snakemake -n -F": ("-n", "-F"),
-    "snakemake -R sweep -n": ("-R", "sweep", "-n"),
+    "snakemake -n -R collect_sweep": ("-n", "-R", "collect_sweep"),
     "snakemake preview": ("preview",),
     "snakemake status": ("status",),
     "snakemake results": ("results",),

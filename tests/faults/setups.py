@@ -19,7 +19,9 @@ from slurm_cluster import PROGRAMS, Cluster  # noqa: E402
 PATIENCE_S = 120.0  # no run of a trial takes as long, however it is disturbed
 BATCHES = "    batch_settings: {size: 4}\n"
 # Each batch on two nodes: one has the runner, the other an agent.
-WIDE_BATCHES = "    batch_settings: {size: 4, nodes: 2, runtime: 10}\n    resources: {mem_mb: 100}\n"
+WIDE_BATCHES = (
+    "    batch_settings: {size: 4, nodes: 2, runtime: 10}\n    resources: {mem_mb: 100}\n"
+)
 SMALL_JOBS = "    resources: {mem_mb: 100, runtime: 10}\n"
 QUICK = {
     "slurm": ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "15"),

@@ -397,3 +397,39 @@ def test_by_hand_it_has_the_preamble_of_its_batch(tmp_path: Path) -> None:
 def test_attempts_are_counted(tmp_path: Path) -> None:
     folder = make(tmp_path, ["false"])
     assert [bash(folder) and status(folder)["attempt"] for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("make_link", [os.symlink, os.link])
+@pytest.mark.parametrize("ends", [0, 3])
+def test_links_that_a_program_leaves_are_not_written_through(
+    tmp_path: Path, make_link: Any, ends: int
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    folder = tmp_path / "member"
+    folder.mkdir()
+    names = ("status.json", "run.out", "run.err")
+    make(folder, ["bash", "-c", f"exit {ends}"])
+    for name in names:
+        make_link(precious, folder / name)
+    assert bash(folder).returncode == ends
+    assert status(folder)["exit_code"] == ends
+    assert precious.read_text() == "mine"
+    make(folder, ["ln", "-f", str(precious), "status.json"], digest="2-b")
+    (folder / ".lock").unlink()
+    assert bash(folder).returncode == 0
+    assert status(folder)["digest"] == "2-b"
+    assert precious.read_text() == "mine"
+    assert not list(folder.glob(".*.tmp"))
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    folder = tmp_path / "member"
+    folder.mkdir()
+    make(folder, ["true"])
+    (folder / ".lock").symlink_to(precious)
+    assert bash(folder).returncode == 0
+    assert precious.read_text() == "mine"
+    assert (folder / ".lock").read_text()

@@ -18,6 +18,7 @@ from dataclasses import asdict, fields
 from math import ceil
 from pathlib import Path
 
+from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, allocation, own_node, workload_manager
 from ensemake.batch.node_agent import Agent, forget_step, serve
 from ensemake.batch.placement import Needs, Slot, slots
@@ -303,7 +304,8 @@ def write_node_file(slot: Slot, directory: Path) -> Path:
     """
     path = directory.absolute() / NODE_FILE
     with contextlib.suppress(OSError):  # without the directory the member fails by itself
-        path.write_text("".join(f"{node}\n" * slot.tasks_per_node for node in slot.nodes))
+        text = "".join(f"{node}\n" * slot.tasks_per_node for node in slot.nodes)
+        write_atomically(path, text.encode())
     return path
 
 

@@ -123,6 +123,8 @@ def _not_running(directory: Path, digest: str) -> Iterator[str | None]:
 
     None if the member runs with this recipe already.
     """
+    if (directory / ".lock").is_symlink():  # a program's; what it leads to is not ours
+        (directory / ".lock").unlink()
     try:
         lock = os.fdopen(open_regular(directory / ".lock"), "rb")
     except FileNotFoundError:  # it never ran

@@ -85,7 +85,9 @@ def _set_aside(directory: Path, moving: Path, kept: Collection[str]) -> None:
     else:
         moving.rmdir()
     lock = directory / ".lock"
-    if lock.exists():
+    if lock.is_symlink() or (lock.exists() and lock.stat().st_nlink > 1):
+        lock.unlink()  # a program's; what it leads to is not ours
+    elif lock.exists():
         os.truncate(lock, 0)  # nothing of what ran is there any more
 
 

@@ -43,7 +43,8 @@ fi
 # The lock is inherited by the command, so that one that outlives a killed run.sh still holds it.
 # Who starts many members may take it for them, open as 9: the program flock is a fork as well.
 # status.json is one line, written in one go where there is none: half of it, on a full disk, is no
-# JSON and counts as none. One that is there is replaced by a rename.
+# JSON and counts as none. One that is there is replaced by a rename. Files are made, never written
+# into: a program may have put a link, also a hard one, in the place of any of them.
 # Without job control `wait` does not see a command that is only suspended.
 # Without -p, bash would let BASH_ENV, CDPATH, SHELLOPTS and exported functions take part; who
 # starts many members says -p and spares the second start. What the environment was at the start is
@@ -114,8 +115,12 @@ _ensemake_record() { # status, exit code, reason
   printf -v text '%s"started": "%s", "elapsed_s": %s, "attempt": %d, "reason": "%s", "run": "%s"}' \
     "$text" "$_ensemake_started" "$elapsed" "$_ensemake_attempt" "${reason//\"/\\\"}" \
     "${ENSEMAKE_RUN-}"
-  [ ! -e status.json ] || file=status.json.tmp
+  if [[ -e status.json || -L status.json ]]; then
+    printf -v file '.%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM # none that anybody can know before
+  fi
+  set -C # create the file, do not follow a link
   printf '%s\n' "$text" >$file
+  set +C
   [ $file = status.json ] || mv -f $file status.json
 }
 
@@ -160,6 +165,7 @@ _ensemake_host=${HOSTNAME:-?}
 _ensemake_path=${PATH-}
 PATH=/usr/bin:/bin:/usr/sbin:/sbin${PATH:+:$PATH} # ours; the program has the one it was given
 
+[ ! -L .lock ] || rm .lock
 if ! [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]]; then
   exec 9>>.lock
   if command -v flock >/dev/null && ! flock -n 9; then
@@ -182,7 +188,11 @@ fi
 _ensemake_attempt=$((_ensemake_attempt + 1))
 _ensemake_clock
 _ensemake_began=$_ensemake_now _ensemake_started=$_ensemake_date
-[ ! -e status.json ] || rm status.json
+_ensemake_old=() # the last attempt's; what the program made links of leads out of here
+for _ensemake_text in status.json run.out run.err; do
+  [[ ! -e $_ensemake_text && ! -L $_ensemake_text ]] || _ensemake_old+=("$_ensemake_text")
+done
+((${#_ensemake_old[@]} == 0)) || rm -f "${_ensemake_old[@]}"
 printf '%s %d %s %d %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
   "$_ensemake_started" >.lock
 

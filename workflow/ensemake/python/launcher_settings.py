@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ensemake.member.launcher_options import LAUNCHERS, Launcher
+from ensemake.member.launcher_options import LAUNCHERS, Launcher, OptionValue
 from ensemake.python.settings import RunSettings
 
+DEBUG = 7  # all that aprun can tell
 FOUND_ON = {
     "local": (),
     "slurm": ("srun", "mpirun", "mpiexec"),
@@ -58,6 +59,20 @@ class AprunSettings(RunSettings):
     """How one member is run with aprun."""
 
     default_command = "aprun"
+
+    def _put(self, what: str, value: OptionValue) -> None:
+        """Set an option; of the memory of a node, aprun is told that of each task."""
+        super()._put(what, value)
+        if "mem_mb" in self.resources:
+            per_node = int(self.run_args.get("pes-per-node") or self.tasks)
+            self._option("memory-per-pe", self.resources["mem_mb"] // per_node)
+
+    def set_verbose_launch(self, verbose: bool) -> None:
+        """Let the launcher tell what it does."""
+        if verbose:
+            self._put("verbose_launch", DEBUG)
+        else:
+            super().set_verbose_launch(verbose)
 
 
 class JsrunSettings(RunSettings):

@@ -145,6 +145,9 @@ class RunSettings(Face):
 
     def _put(self, what: str, value: OptionValue) -> None:
         option = self.launcher.options.get(what)
+        if option in self.launcher.bare and value is not None:
+            warnings.warn(f"{self.run_command} --{option} takes no value; left out", stacklevel=3)
+            value = None
         if option:
             self._option(option, value)
         elif what in SIZES:

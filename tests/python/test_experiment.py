@@ -174,9 +174,10 @@ def test_custom_permutations_and_going_on_without_python(folder: Path) -> None:
 def test_growing_a_sweep_runs_what_is_new(folder: Path) -> None:
     exp = Experiment("grow")
     exp.start(sweep(exp))
-    exp.start(sweep(exp, params={"x": [1, 2, 3, 4]}))
+    grown = sweep(exp, params={"x": [1, 2, 3, 4]})
+    exp.start(grown)
     assert [line.split()[0] for line in ran(folder)] == [f"sweep_{i}" for i in range(4)]
-    exp.start(force=True)
+    exp.start(grown, force=True)
     assert len(ran(folder)) == 8
 
 
@@ -360,11 +361,11 @@ def test_a_model_does_not_lie_in_an_ensemble_of_its_first_letters(folder: Path) 
 def test_a_folder_elsewhere(folder: Path) -> None:
     (folder / "deep/er").mkdir(parents=True)
     exp = Experiment("name", exp_path="deep/er")
-    sweep(exp)
+    ensemble = sweep(exp)
     config = saved(exp)
     assert (config["results"], config["experiment"]) == ("deep", "er")
     assert config["ensembles"]["sweep"]["run_settings"]["exe"] == "code.sh"
-    exp.generate()
+    exp.generate(ensemble)
     assert (folder / "deep/er/sweep/sweep_0/run.sh").exists()
 
 
@@ -521,6 +522,11 @@ def errors() -> dict[str, tuple[type[Exception], Callable[[Experiment], object]]
         "file is a number": (TypeError, attach(to_symlink=[5])),
         "files are a number": (TypeError, attach(to_configure=5)),
         "start no entity": (TypeError, lambda exp: any_exp.start(exp, "m")),
+        "start nothing": (ValueError, lambda exp: (rs(exp), exp.start(*[]))),
+        "start an empty list": (ValueError, lambda exp: exp.start([])),
+        "generate nothing": (ValueError, lambda exp: exp.generate()),
+        "stop nothing": (ValueError, lambda exp: exp.stop()),
+        "nothing has finished": (ValueError, lambda exp: any_exp.finished(exp, [])),
         "stop no entity": (TypeError, lambda exp: any_exp.stop(exp, 5)),
         "finished no entity": (TypeError, lambda exp: any_exp.finished(exp, 5)),
         "status of no entity": (TypeError, lambda exp: any_exp.get_status(exp, 5)),
@@ -546,6 +552,42 @@ def test_errors(case: str) -> None:
     error, action = errors()[case]
     with pytest.raises(error):
         action(Experiment("n"))
+
+
+@pytest.mark.parametrize(
+    "action", ["start", "generate", "stop", "finished", "get_status", "summary"]
+)
+def test_entities_of_another_experiment(folder: Path, action: str) -> None:
+    here, there = Experiment("here"), Experiment("there")
+    for exp in (here, there):
+        exp.create_model("m", exp.create_run_settings("echo"))
+    stranger = there.create_ensemble(
+        "s", {"x": [1]}, run_settings=there.create_run_settings("echo")
+    )
+    for item in (there.entities["m"], stranger):
+        with pytest.raises(ValueError, match=r"of the experiment in .*/there"):
+            getattr(here, action)(item)
+    again = Experiment("there")
+    with pytest.raises(ValueError, match="s is unknown to this experiment"):
+        getattr(again, action)(stranger)
+    assert not (folder / "here").exists()
+
+
+def test_nothing_named_is_nothing_looked_at() -> None:
+    exp = Experiment("e")
+    exp.create_model("m", exp.create_run_settings("echo"))
+    assert exp.get_status([]) == []
+    assert "NeverStarted" not in exp.summary([])
+    assert len(exp.results([])) == 0
+    assert exp.get_status() == ["NeverStarted"]
+
+
+def test_a_member_that_is_none_any_more() -> None:
+    ensemble = sweep(exp := Experiment("e"))
+    last = ensemble.models[-1]
+    ensemble.params = {"r": [1]}
+    with pytest.raises(ValueError, match="no member of sweep"):
+        exp.get_status(last)
 
 
 # ---- ensembles ----

@@ -301,7 +301,7 @@ class Experiment:
         Parameters
         ----------
         args
-            Models and ensembles; all of the experiment if none is given.
+            Models and ensembles, at least one.
         tag
             Text around the tags of configured files; a pair for open and close.
         overwrite
@@ -311,12 +311,14 @@ class Experiment:
 
         Raises
         ------
+        ValueError
+            If none is given.
         ConfigError
             If the experiment cannot be run.
         OSError
             If directories could not be written.
         """
-        items = self._items(args)
+        items = self._chosen("generate", args)
         for item in items if tag else ():
             item.set_tag(tag or ";")
         self.save()
@@ -344,7 +346,7 @@ class Experiment:
         Parameters
         ----------
         args
-            Models and ensembles; all of the experiment if none is given.
+            Models and ensembles, at least one.
         block, summary
             Wait for the end: if not, the run goes on, even without this process, see `poll`.
             Print what is about to run.
@@ -357,6 +359,8 @@ class Experiment:
 
         Raises
         ------
+        ValueError
+            If none is given.
         RunFailedError
             After all that could run has run, if members failed; names them.
         RunningError
@@ -364,7 +368,7 @@ class Experiment:
         ConfigError
             If the experiment cannot be run; nothing was started.
         """
-        items = self._items(args)
+        items = self._chosen("start", args)
         if summary:
             print(self._launch_summary(items))
         process = self._start(items, block, force, list(options))
@@ -447,7 +451,7 @@ class Experiment:
             return process.wait()
         except KeyboardInterrupt:
             if kill_on_interrupt:
-                self.stop(*items)
+                self._stop(items)
                 process.wait()
             raise
 
@@ -473,12 +477,15 @@ class Experiment:
 
         Raises
         ------
-        TypeError
-            If one is neither a model nor an ensemble.
+        TypeError, ValueError
+            If one is neither a model nor an ensemble; if none is given.
         RunningError
             If it is run on another machine.
         """
-        for run in runs.alive(self.place.folder, [item.name for item in self._items(args)]):
+        self._stop(self._chosen("stop", args))
+
+    def _stop(self, items: Iterable[Item]) -> None:
+        for run in runs.alive(self.place.folder, [item.name for item in items]):
             runs.stop(run)
         self._reap()
 
@@ -508,7 +515,7 @@ class Experiment:
                 self._sleep(interval)
         except KeyboardInterrupt:
             if kill_on_interrupt:
-                self.stop()
+                self._stop(self._items(()))
             raise
         self._reap()
 
@@ -536,13 +543,15 @@ class Experiment:
         ValueError
             If it has never been started.
         """
-        statuses = self.get_status(entity)
+        statuses = self.get_status(*self._chosen("finished", [entity], members=True))
         if set(statuses) == {Status.STATUS_NEVER_STARTED}:
             raise ValueError(f"{entity.name} has not been started")
         return all(status in TERMINAL for status in statuses)
 
     def get_status(self, *args: Item) -> list[Status]:
         """Return the status of every member: of models first, then of ensembles.
+
+        Of the whole experiment, if it is called without arguments; of an empty list, none.
 
         Raises
         ------
@@ -561,6 +570,8 @@ class Experiment:
             if owner.name not in known:
                 known[owner.name] = self._known(owner)
             is_run, all_of_it = known[owner.name]
+            if owner is not item and item.name not in all_of_it:
+                raise ValueError(f"{item.name} is no member of {owner.name} as it is now")
             for outcome in all_of_it.values() if owner is item else [all_of_it[item.name]]:
                 yield item, outcome, status_of(outcome.state, is_run)
 
@@ -584,7 +595,7 @@ class Experiment:
             A format of the package tabulate, such as github, plain, html.
         """
         head = ("Name", "Entity-Type", "Attempt", "Host", "Time", "Status", "Returncode")
-        found = self._outcomes(args or self._items(()))
+        found = self._outcomes(args)
         rows = [_summary_row(*outcome) for outcome in found]
         return str(tabulate(rows, head, tablefmt=style, missingval="", disable_numparse=True))
 
@@ -635,6 +646,8 @@ class Experiment:
         frames = {}
         for work in self._works(self._items(args)):
             frames[work.entity] = results_frame(work)
+        if not frames:
+            return pd.DataFrame()
         if len(frames) == 1:
             return next(iter(frames.values()))
         joined = pd.concat(frames, names=["entity", None])
@@ -653,6 +666,13 @@ class Experiment:
             lines.append(f"{work.entity}: {pending} of {total} to run, with {exe}")
         return "\n".join(lines)
 
+    def _chosen(self, action: str, args: Iterable[Any], members: bool = False) -> list[Item]:
+        """Return the entities that are given: where something is done, nothing is not all."""
+        items = self._items(args, members) if args else []
+        if not items:
+            raise ValueError(f"{action} which? No model or ensemble is given")
+        return items
+
     def _items(self, args: Iterable[Any], members: bool = False) -> list[Item]:
         """Return entities after the checks that all methods make; all if none are given."""
         flat = [x for arg in args for x in (arg if isinstance(arg, list | tuple) else [arg])]
@@ -660,6 +680,14 @@ class Experiment:
         for item in flat:
             if not isinstance(item, Model | Ensemble):
                 raise TypeError(f"expected a model or an ensemble, not {item!r}")
+            if item.place.folder != self.place.folder:
+                raise ValueError(
+                    f"{item.name} is of the experiment in {item.place.folder}, not of this one"
+                )
+            if (_ensemble_of(item) or item.name) not in self.entities:
+                raise ValueError(
+                    f"{item.name} is unknown to this experiment: make it or load it here"
+                )
             if _ensemble_of(item) and not members:
                 raise ValueError(f"{item.name} is a member of {_ensemble_of(item)}; name that")
             if isinstance(item, Ensemble) and not len(item):
@@ -667,7 +695,7 @@ class Experiment:
         twice = [name for name, n in Counter(item.name for item in flat).items() if n > 1]
         if twice:
             raise ValueError(f"two entities are named {twice[0]}; names must differ")
-        return flat or own
+        return flat if args else own
 
     # ---- notebooks ----
 

@@ -243,6 +243,43 @@ exp.start(ensemble, block=BLOCK)
 """
 
 
+@pytest.mark.workflow
+def test_what_is_started_is_queued_and_can_be_stopped_at_once(
+    folder: Path, no_leftovers: None
+) -> None:
+    exp = Experiment("at-once")
+    wait = exp.create_run_settings("sleep", "600")
+    model = exp.create_model("m", wait)
+    pair = exp.create_ensemble("pair", run_settings=wait, replicas=2)
+    with pytest.raises(ValueError, match="m has not been started"):
+        exp.finished(model)
+    exp.start(model, pair, block=False)
+    assert exp.get_status(model, pair, pair.models[0]) == ["Queued"] * 4
+    assert not any(map(exp.finished, (model, pair, pair.models[0])))
+    exp.stop(model)
+    assert exp.get_status(model, pair) == ["Cancelled"] * 3
+    assert all(map(exp.finished, (model, pair, pair.models[1])))
+    assert exp.results(model).status.to_list() == ["missing"]  # it has not run
+
+
+@pytest.mark.workflow
+def test_what_is_started_again_is_queued_again(folder: Path, no_leftovers: None) -> None:
+    exp = Experiment("again")
+    failing = exp.create_model("failing", exp.create_run_settings("false"))
+    complete = exp.create_model("complete", exp.create_run_settings("true"))
+    exp.start(failing, complete, check=False)
+    assert exp.get_status(failing, complete) == ["Failed", "Completed"]
+    exp.start(failing, complete, block=False)
+    assert exp.get_status(failing, complete) == ["Queued", "Completed"]
+    assert not exp.finished(failing)
+    until(lambda: exp.get_status(failing) == ["Failed"])
+    exp.poll(0.1, verbose=False)
+    exp.start(complete, block=False, force=True)
+    assert exp.get_status(failing, complete) == ["Failed", "Queued"]
+    until(lambda: exp.get_status(complete) == ["Completed"])
+    exp.poll(0.1, verbose=False)
+
+
 def script(text: str, **options: Any) -> subprocess.Popen[str]:
     path = f"{REPOSITORY / 'workflow'}:{os.environ.get('PYTHONPATH', '')}"
     return subprocess.Popen(

@@ -50,7 +50,7 @@ Written by ensemake's Python interface. To continue without Python, from {base}:
 snakemake --snakefile "$(ensemake path snakefile)" --profile local --configfile {file}"""
 
 Item = Model | Ensemble
-_Known = tuple[bool, dict[str, Outcome]]
+_Known = dict[str, tuple[Outcome, Status]]
 KINDS: dict[str, type[Item]] = {"models": Model, "ensembles": Ensemble}
 
 
@@ -569,16 +569,18 @@ class Experiment:
             owner = self._owner(item)
             if owner.name not in known:
                 known[owner.name] = self._known(owner)
-            is_run, all_of_it = known[owner.name]
+            all_of_it = known[owner.name]
             if owner is not item and item.name not in all_of_it:
                 raise ValueError(f"{item.name} is no member of {owner.name} as it is now")
-            for outcome in all_of_it.values() if owner is item else [all_of_it[item.name]]:
-                yield item, outcome, status_of(outcome.state, is_run)
+            for found in all_of_it.values() if owner is item else [all_of_it[item.name]]:
+                yield item, *found
 
     def _known(self, owner: Item) -> "_Known":
-        """Return whether an entity is run now, and its members' outcomes by their names."""
-        is_run = bool(runs.alive(self.place.folder, [owner.name]))
-        return is_run, {one.member.name: one for one in outcomes(self._works([owner])[0])}
+        """Return the outcome and the status of an entity's members by their names."""
+        run = next(iter(runs.alive(self.place.folder, [owner.name])), None)
+        was_stopped = runs.was_stopped(self.place.folder, owner.name)
+        found = outcomes(self._works([owner])[0])
+        return {one.member.name: (one, status_of(one, run, was_stopped)) for one in found}
 
     def _owner(self, item: Item) -> Item:
         """Return the entity of the config that an item is, or is a member of."""

@@ -244,6 +244,30 @@ exp.start(ensemble, block=BLOCK)
 
 
 @pytest.mark.workflow
+def test_output_has_smartsims_names_too(folder: Path, no_leftovers: None) -> None:
+    exp = Experiment("e")
+    tell = exp.create_run_settings("sh", ["-c", 'echo "$0"; echo no >&2'])
+    model = exp.create_model("m", tell)
+    own = exp.create_model("own", exp.create_run_settings("sh", ["-c", "echo mine > own.out"]))
+    pair = exp.create_ensemble("pair", run_settings=tell, replicas=2)
+    exp.start(model, own)
+    exp.start(pair, block=False)
+    exp.poll(0.1, verbose=False)
+    for path in ("m/m", "pair/pair_0/pair_0", "pair/pair_1/pair_1"):
+        texts = [(folder / "e" / f"{path}.{kind}").read_text() for kind in ("out", "err")]
+        assert texts == ["sh\n", "no\n"]
+    assert os.readlink(folder / "e/m/m.out") == "run.out"
+    assert (folder / "e/own/own.out").read_text() == "mine\n"
+
+    model.run_settings = exp.create_run_settings("echo", "again")  # another recipe
+    exp.start(model, block=False)
+    until(lambda: exp.finished(model))
+    assert (folder / "e/m/m.out").read_text() == "again\n"
+    assert (folder / "e/m/previous/1/m.out").read_text() == "sh\n"
+    assert os.readlink(folder / "e/m/previous/1/m.err") == "run.err"
+
+
+@pytest.mark.workflow
 def test_what_is_started_is_queued_and_can_be_stopped_at_once(
     folder: Path, no_leftovers: None
 ) -> None:

@@ -30,6 +30,7 @@ from ensemake.python.batch_settings import BatchSettings
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import run_settings
 from ensemake.python.loading import loaded
+from ensemake.python.named_output import link_output
 from ensemake.python.settings import RunSettings, Singularity
 from ensemake.python.statuses import TERMINAL, Status, status_of
 from ensemake.python.values import Place
@@ -376,8 +377,10 @@ class Experiment:
             self._children.append(process)
             return
         code = self._wait(process, items, kill_on_interrupt)
+        works = self._works(items)
+        link_output(works)
         if check:
-            self._raise_for(items, code)
+            self._raise_for(works, code)
 
     def _start(
         self, items: list[Item], block: bool, force: bool, options: list[str]
@@ -455,8 +458,7 @@ class Experiment:
                 process.wait()
             raise
 
-    def _raise_for(self, items: list[Item], code: int) -> None:
-        works = self._works(items)
+    def _raise_for(self, works: list[Work], code: int) -> None:
         failed = [
             work.entity if work.layout.is_model else outcome.member.name
             for work in works
@@ -517,6 +519,7 @@ class Experiment:
             if kill_on_interrupt:
                 self._stop(self._items(()))
             raise
+        link_output(self._works(self._items(())))
         self._reap()
 
     def _sleep(self, interval: float) -> None:
@@ -543,10 +546,14 @@ class Experiment:
         ValueError
             If it has never been started.
         """
-        statuses = self.get_status(*self._chosen("finished", [entity], members=True))
+        items = self._chosen("finished", [entity], members=True)
+        statuses = self.get_status(*items)
         if set(statuses) == {Status.STATUS_NEVER_STARTED}:
             raise ValueError(f"{entity.name} has not been started")
-        return all(status in TERMINAL for status in statuses)
+        has_ended = all(status in TERMINAL for status in statuses)
+        if has_ended:
+            link_output(self._works(map(self._owner, items)))
+        return has_ended
 
     def get_status(self, *args: Item) -> list[Status]:
         """Return the status of every member: of models first, then of ensembles.

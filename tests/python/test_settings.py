@@ -306,10 +306,22 @@ def test_mpmd_is_the_config_s() -> None:
 
 
 def test_container() -> None:
-    settings = RunSettings("anything", container=Singularity("i.sif", {"/data": "/in", "/x": ""}))
+    settings = RunSettings(
+        "anything", container=Singularity("i.sif", mount={"/data": "/in", "/x": ""})
+    )
     container = settings.as_config()["container"]
     assert container == {"image": "i.sif", "bind": ["/data:/in", "/x"]}
-    assert Singularity("i.sif", "/a,/b:/c").as_config()["bind"] == ["/a", "/b:/c"]
+    assert Singularity("i.sif", mount="/a,/b:/c").as_config()["bind"] == ["/a", "/b:/c"]
+    gpu = Singularity("i.sif", "--nv --env A=1", ["/a"], "/workspace")
+    assert gpu.as_config() == {
+        "image": "i.sif",
+        "bind": ["/a"],
+        "args": ["--nv", "--env", "A=1"],
+        "working_directory": "/workspace",
+    }
+    for wrong in ({"/data": "/in"}, "/data:/in", 5):  # a mount in the place of options
+        with pytest.raises(TypeError):
+            Singularity("i.sif", wrong)  # type: ignore[arg-type]
 
 
 def test_launcher_of_an_experiment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -318,12 +318,13 @@ def _preamble(run: RunScript) -> str:
 
 
 def _contained(container: Container) -> list[str]:
-    binds = quoted_words([word for bind in container.bind for word in ("--bind", bind)])
+    binds = [word for bind in container.bind for word in ("--bind", bind)]
+    inside = quote(container.working_directory) if container.working_directory else '"$PWD"'
     return [
         "_ensemake_container=$(command -v apptainer || command -v singularity) || {",
         "  echo 'ensemake: the container wants apptainer or singularity on PATH' >&2",
         "  exit 127",
         "}",
-        f'_ensemake_container=("$_ensemake_container" exec --pwd "$PWD" --bind "$PWD" {binds} '
-        f"{quote(container.image)})",
+        f'_ensemake_container=("$_ensemake_container" exec --pwd {inside} --bind "$PWD" '
+        f"{quoted_words([*binds, *container.args, container.image])})",
     ]

@@ -26,13 +26,14 @@ from ensemake.errors import RunFailedError, RunningError, UnsupportedError
 from ensemake.member.generate import generate
 from ensemake.member.plan import Work, expand_work
 from ensemake.paths import expanded_path, share, snakefile
-from ensemake.python.batch_settings import BatchSettings
+from ensemake.python.batch_settings import BATCH_CLASSES, BatchSettings
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import run_settings
 from ensemake.python.loading import loaded
 from ensemake.python.named_output import link_output
 from ensemake.python.settings import RunSettings, Singularity
 from ensemake.python.statuses import TERMINAL, Status, status_of
+from ensemake.python.telemetry import Telemetry
 from ensemake.python.values import Place
 from ensemake.results import runs
 from ensemake.results.collect import results_frame
@@ -95,6 +96,11 @@ class Experiment:
         """The experiment's folder."""
         return str(self.place.folder)
 
+    @property
+    def telemetry(self) -> Telemetry:
+        """What SmartSim's telemetry is here: nothing, and it says so."""
+        return Telemetry()
+
     # ---- making ----
 
     def create_run_settings(
@@ -126,10 +132,22 @@ class Experiment:
         batch_args: Mapping[str, Any] | None = None,
         size: int | None = None,
         preamble: str | list[str] | None = None,
+        **arguments: Any,
     ) -> BatchSettings:
-        """Return settings for many members in one cluster job; see `BatchSettings`."""
-        return BatchSettings(
-            nodes, time, queue, account, batch_args, size, preamble, launcher=self.launcher
+        """Return settings for many members in one cluster job; see `BatchSettings`.
+
+        For PBS also ``ncpus`` and ``resources``, see `QsubBatchSettings`.
+        """
+        kind, own = BATCH_CLASSES[self.launcher], {"queue": queue} if queue else {}
+        return kind(
+            nodes=nodes,
+            time=time,
+            account=account,
+            batch_args=batch_args,
+            size=size,
+            preamble=preamble,
+            **own,
+            **arguments,
         )
 
     def create_model(
@@ -186,11 +204,7 @@ class Experiment:
     def _check_name(self, name: str, path: str | os.PathLike[str] | None) -> None:
         if not isinstance(name, str):
             raise AttributeError(f"a model or an ensemble needs a name, which is text, not {name}")
-        if path is not None and os.path.abspath(path) != str(self.place.folder / name):
-            raise UnsupportedError(
-                f"path={str(path)!r}: {name} lies in {self.place.folder / name}; "
-                f"choose the folder with Experiment(exp_path=...)"
-            )
+        self.place.check_path(name, path)
 
     # ---- the config ----
 

@@ -1,7 +1,7 @@
 """Run settings by launcher, as SmartSim names them."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,22 @@ FOUND_ON = {
 }
 
 
-class SrunSettings(RunSettings):
+class LauncherSettings(RunSettings):
+    """How one member is run with a launcher; the arguments are in SmartSim's order."""
+
+    def __init__(
+        self,
+        exe: str,
+        exe_args: str | Iterable[str] | None = None,
+        run_args: Mapping[str, OptionValue] | None = None,
+        env_vars: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(exe, exe_args, env_vars=env_vars, **arguments)
+        self.assign("run_args", self._options(run_args))  # here: a warning points at the script
+
+
+class SrunSettings(LauncherSettings):
     """How one member is run with srun."""
 
     default_command = "srun"
@@ -26,25 +41,25 @@ class SrunSettings(RunSettings):
         self._put("het_group", ",".join(str(int(group)) for group in het_group))
 
 
-class MpirunSettings(RunSettings):
+class MpirunSettings(LauncherSettings):
     """How one member is run with mpirun."""
 
     default_command = "mpirun"
 
 
-class MpiexecSettings(RunSettings):
+class MpiexecSettings(LauncherSettings):
     """How one member is run with mpiexec."""
 
     default_command = "mpiexec"
 
 
-class OrterunSettings(RunSettings):
+class OrterunSettings(LauncherSettings):
     """How one member is run with orterun."""
 
     default_command = "orterun"
 
 
-class PalsMpiexecSettings(RunSettings):
+class PalsMpiexecSettings(LauncherSettings):
     """How one member is run with the mpiexec of HPE Cray's PALS."""
 
     default_command = "mpiexec"
@@ -55,7 +70,7 @@ class PalsMpiexecSettings(RunSettings):
         return LAUNCHERS["palsmpiexec"]
 
 
-class AprunSettings(RunSettings):
+class AprunSettings(LauncherSettings):
     """How one member is run with aprun."""
 
     default_command = "aprun"
@@ -75,7 +90,7 @@ class AprunSettings(RunSettings):
             super().set_verbose_launch(verbose)
 
 
-class JsrunSettings(RunSettings):
+class JsrunSettings(LauncherSettings):
     """How one member is run with jsrun."""
 
     default_command = "jsrun"

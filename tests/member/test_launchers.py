@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,115 @@ def test_several_programs_have_their_arguments_and_variables(
     run["mpmd"] = [{"exe": "cat", "exe_args": ["c"]}]
     changed = Config.model_validate_json(json.dumps({"experiment": "e", "models": {"m": model}}))
     assert _digest(expand_work(changed, "m").planned) != member.digest
+
+
+VERSIONS = {
+    "Open MPI": "mpirun (Open MPI) 4.1.4",
+    "OpenRTE": "mpirun.openmpi (OpenRTE) 4.1.4",
+    "PRRTE": "mpirun (PRRTE) 3.0.0",
+    "PALS": "PALS mpiexec 1.2.12",
+    "Hydra": "HYDRA build details:",
+    "Intel": "Intel(R) MPI Library for Linux* OS, Version 2021.9",
+}
+BY_NAME = "-x A -x UID -x S"
+BY_VALUE = "{0} A=a;b {0} UID=7 {0} S=of-the-shell"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "version", "expected"),
+    [
+        *(("mpirun", name, BY_NAME) for name in ("Open MPI", "OpenRTE", "PRRTE")),
+        ("mpiexec", "PALS", BY_VALUE.format("--env")),
+        *(("mpirun", name, "") for name in ("Hydra", "Intel")),
+        ("aprun", "", BY_VALUE.format("-e")),
+        ("auto", "Open MPI", BY_NAME),
+    ],
+)
+@pytest.mark.parametrize("mpmd", [[], [{"exe": "air", "tasks": 1}]])
+def test_each_launcher_gives_every_rank_the_variables(
+    launchers: Path, launcher: str, version: str, expected: str, mpmd: list[Any]
+) -> None:
+    for name in ("mpirun", "mpiexec"):
+        told = f'[ "$1" != --version ] || {{ echo "{VERSIONS.get(version)}"; exit; }}\n'
+        (launchers / name).write_text(FAKE.replace("\n", f"\n{told}", 1))
+    env_vars = {"A": "a;b", "UID": "7", "S": "of the shell, not these words"}
+    run = {"run_command": launcher, "env_vars": env_vars, "mpmd": mpmd}
+    settings = RunSettings.model_validate({"exe": "echo", **run})
+    lines = launch_lines(settings, {"tasks": 3}, [[other.exe] for other in settings.mpmd])
+    text = "\n".join(["export A='a;b' S=of-the-shell; _ensemake_given=(UID=7)", *lines])
+    text += '\n"${_ensemake_launch[@]}" echo ${_ensemake_further[@]+"${_ensemake_further[@]}"}'
+    done = subprocess.run(
+        ["bash", "-euc", text], env={"PATH": f"{launchers}:/usr/bin:/bin"}, capture_output=True
+    )
+    assert done.stderr == b""
+    words = done.stdout.decode().split()[1:-1]
+    sizes = "-n 2 echo : {} -n 1 air" if mpmd else "-n 3 echo"
+    again = "" if launcher == "aprun" else expected
+    assert words == f"{expected} {sizes.format(again)}".split()
+
+
+@pytest.mark.parametrize(("run_args", "expected"), [({}, True), ({"export": "NONE"}, False)])
+def test_srun_gives_the_environment_whatever_a_sites_default_is(
+    launchers: Path, run_args: dict[str, str], expected: bool
+) -> None:
+    run = {"run_command": "auto", "env_vars": {"A": 1}, "run_args": run_args}
+    words = launched(launchers, run, {"tasks": 2}, SLURM_JOB_ID="1")
+    assert ("--export=ALL" in words) == expected
+    assert launched(launchers, run, {}) == []
+
+
+AGENT = """\
+#!/bin/bash
+# Instead of ssh: a host, which is this one, and a command that gets nothing of our environment.
+while [[ $1 == -* ]]; do shift; done
+shift
+exec env -i PATH=/usr/bin:/bin sh -c "$*"
+"""
+REAL = {
+    "mpirun.openmpi": {"mca": "plm_rsh_agent {agent}", "host": "one,two"},
+    "mpirun.mpich": {"launcher": "ssh", "launcher-exec": "{agent}", "hosts": "one,two"},
+}
+
+
+@pytest.mark.parametrize("real", REAL)
+@pytest.mark.parametrize("is_several", [False, True])
+def test_variables_reach_the_ranks_of_other_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: str, is_several: bool
+) -> None:
+    found = shutil.which(real)
+    if not found:
+        pytest.skip(f"no {real}")
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "agent": AGENT,
+        "tell": '#!/bin/sh\necho "<$FOO>" "<$UID>" $PMI_RANK$OMPI_COMM_WORLD_RANK\n',
+        "mpirun": f'#!/bin/bash\nexec {found} {" ".join(options(real, tmp_path))} "$@"\n',
+    }.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    run: dict[str, Any] = {
+        "exe": "tell",
+        "run_command": str(tmp_path / "mpirun"),
+        "env_vars": {"FOO": "a;b 'c' {{ x }}", "UID": "u"},
+        "mpmd": [{"exe": "tell"}] if is_several else [],
+    }
+    model = {"params": {"x": 7}, "resources": {"tasks": 2}, "run_settings": run}
+    config = Config.model_validate_json(json.dumps({"experiment": "e", "models": {"m": model}}))
+    (member,) = expand_work(config, "m").planned
+    assert generate(Plan("m", config.models["m"], [member]), tmp_path) == []
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    folder = Path(member.directory)
+    subprocess.run(["bash", f"{folder}/run.sh"], env={**os.environ, **root}, check=False)
+    told = (folder / "run.out").read_text().splitlines()
+    assert sorted(told) == [f"<a;b 'c' 7> <u> {rank}" for rank in range(2)], (
+        folder / "run.err"
+    ).read_text()
+
+
+def options(real: str, folder: Path) -> list[str]:
+    """The options that have this MPI start its ranks on two hosts, by the agent."""
+    words = [word for name, value in REAL[real].items() for word in (f"-{name}", value)]
+    return " ".join(words).format(agent=folder / "agent").split()
 
 
 def _digest(planned: list[Planned]) -> str:

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ensemake.config.schema import Config, Container
+from ensemake.member.plan import expand_work
 from ensemake.member.runscript import RunScript, run_script
 from ensemake.member.state import is_locked, state
 
@@ -180,11 +182,8 @@ def test_a_command_that_outlives_run_sh_keeps_the_lock(tmp_path: Path) -> None:
     assert (folder / "count").read_text() == "x\ny\nx\ny\n"
 
 
-@pytest.mark.parametrize(
-    "left", ["ln -s nowhere/file status.json", "touch status.json; ln -s /dev/full status.json.tmp"]
-)
-def test_a_status_that_cannot_be_written_is_no_success(tmp_path: Path, left: str) -> None:
-    folder = make(tmp_path, ["sh", "-c", left])
+def test_a_status_that_cannot_be_written_is_no_success(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["mkdir", "status.json"])
     assert bash(folder).returncode != 0
     assert state(folder, "1-a", [])[0] == "killed"
 
@@ -433,3 +432,41 @@ def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
     assert bash(folder).returncode == 0
     assert precious.read_text() == "mine"
     assert (folder / ".lock").read_text()
+
+
+def test_a_container_is_given_its_options_and_a_folder_to_start_in(tmp_path: Path) -> None:
+    words = tmp_path / "apptainer"
+    words.write_text("#!/bin/bash\nprintf '%s\\n' \"$@\"\n")
+    words.chmod(0o755)
+    container = Container(
+        image="i m.sif", bind=["/a b"], args=["--nv", "--env", "A=$HOME"], working_directory="/w s"
+    )
+    run = RunScript(title="e: m", digest="1-a", command=["prog"], container=container)
+    member = tmp_path / "m"
+    member.mkdir()
+    (member / "run.sh").write_text(run_script(run))
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["bash", str(member / "run.sh")], env=environ, check=True)
+    told = (member / "run.out").read_text().splitlines()
+    folders = ["--pwd", "/w s", "--bind", str(member), "--bind", "/a b"]
+    assert told == ["exec", *folders, "--nv", "--env", "A=$HOME", "i m.sif", "prog"]
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        ({"image": "i.sif"}, "1-be74bd04f47e6e4d7fca"),
+        ({"image": "docker://p", "bind": ["/d:/d"]}, "1-c56429fe54aa5c1818a3"),
+        ({"image": "i.sif", "args": [], "working_directory": None}, "1-be74bd04f47e6e4d7fca"),
+    ],
+)
+def test_keys_that_a_container_does_not_use_run_nothing_again(
+    container: dict[str, Any], expected: str
+) -> None:
+    run = {"exe": "echo", "container": container}
+    config = Config.model_validate({"experiment": "e", "models": {"m": {"run_settings": run}}})
+    (member,) = expand_work(config, "m").planned
+    assert member.digest == expected
+    run["container"] = {**container, "args": ["--nv"]}
+    config = Config.model_validate({"experiment": "e", "models": {"m": {"run_settings": run}}})
+    assert expand_work(config, "m").planned[0].digest != expected

@@ -174,9 +174,10 @@ def test_custom_permutations_and_going_on_without_python(folder: Path) -> None:
 def test_growing_a_sweep_runs_what_is_new(folder: Path) -> None:
     exp = Experiment("grow")
     exp.start(sweep(exp))
-    exp.start(sweep(exp, params={"x": [1, 2, 3, 4]}))
+    grown = sweep(exp, params={"x": [1, 2, 3, 4]})
+    exp.start(grown)
     assert [line.split()[0] for line in ran(folder)] == [f"sweep_{i}" for i in range(4)]
-    exp.start(force=True)
+    exp.start(grown, force=True)
     assert len(ran(folder)) == 8
 
 
@@ -240,6 +241,67 @@ settings = exp.create_run_settings("./code.sh")
 ensemble = exp.create_ensemble("sweep", {"x": [1, 2, 3]}, run_settings=settings)
 exp.start(ensemble, block=BLOCK)
 """
+
+
+@pytest.mark.workflow
+def test_output_has_smartsims_names_too(folder: Path, no_leftovers: None) -> None:
+    exp = Experiment("e")
+    tell = exp.create_run_settings("sh", ["-c", 'echo "$0"; echo no >&2'])
+    model = exp.create_model("m", tell)
+    own = exp.create_model("own", exp.create_run_settings("sh", ["-c", "echo mine > own.out"]))
+    pair = exp.create_ensemble("pair", run_settings=tell, replicas=2)
+    exp.start(model, own)
+    exp.start(pair, block=False)
+    exp.poll(0.1, verbose=False)
+    for path in ("m/m", "pair/pair_0/pair_0", "pair/pair_1/pair_1"):
+        texts = [(folder / "e" / f"{path}.{kind}").read_text() for kind in ("out", "err")]
+        assert texts == ["sh\n", "no\n"]
+    assert os.readlink(folder / "e/m/m.out") == "run.out"
+    assert (folder / "e/own/own.out").read_text() == "mine\n"
+
+    model.run_settings = exp.create_run_settings("echo", "again")  # another recipe
+    exp.start(model, block=False)
+    until(lambda: exp.finished(model))
+    assert (folder / "e/m/m.out").read_text() == "again\n"
+    assert (folder / "e/m/previous/1/m.out").read_text() == "sh\n"
+    assert os.readlink(folder / "e/m/previous/1/m.err") == "run.err"
+
+
+@pytest.mark.workflow
+def test_what_is_started_is_queued_and_can_be_stopped_at_once(
+    folder: Path, no_leftovers: None
+) -> None:
+    exp = Experiment("at-once")
+    wait = exp.create_run_settings("sleep", "600")
+    model = exp.create_model("m", wait)
+    pair = exp.create_ensemble("pair", run_settings=wait, replicas=2)
+    with pytest.raises(ValueError, match="m has not been started"):
+        exp.finished(model)
+    exp.start(model, pair, block=False)
+    assert exp.get_status(model, pair, pair.models[0]) == ["Queued"] * 4
+    assert not any(map(exp.finished, (model, pair, pair.models[0])))
+    exp.stop(model)
+    assert exp.get_status(model, pair) == ["Cancelled"] * 3
+    assert all(map(exp.finished, (model, pair, pair.models[1])))
+    assert exp.results(model).status.to_list() == ["missing"]  # it has not run
+
+
+@pytest.mark.workflow
+def test_what_is_started_again_is_queued_again(folder: Path, no_leftovers: None) -> None:
+    exp = Experiment("again")
+    failing = exp.create_model("failing", exp.create_run_settings("false"))
+    complete = exp.create_model("complete", exp.create_run_settings("true"))
+    exp.start(failing, complete, check=False)
+    assert exp.get_status(failing, complete) == ["Failed", "Completed"]
+    exp.start(failing, complete, block=False)
+    assert exp.get_status(failing, complete) == ["Queued", "Completed"]
+    assert not exp.finished(failing)
+    until(lambda: exp.get_status(failing) == ["Failed"])
+    exp.poll(0.1, verbose=False)
+    exp.start(complete, block=False, force=True)
+    assert exp.get_status(failing, complete) == ["Failed", "Queued"]
+    until(lambda: exp.get_status(complete) == ["Completed"])
+    exp.poll(0.1, verbose=False)
 
 
 def script(text: str, **options: Any) -> subprocess.Popen[str]:
@@ -360,11 +422,11 @@ def test_a_model_does_not_lie_in_an_ensemble_of_its_first_letters(folder: Path) 
 def test_a_folder_elsewhere(folder: Path) -> None:
     (folder / "deep/er").mkdir(parents=True)
     exp = Experiment("name", exp_path="deep/er")
-    sweep(exp)
+    ensemble = sweep(exp)
     config = saved(exp)
     assert (config["results"], config["experiment"]) == ("deep", "er")
     assert config["ensembles"]["sweep"]["run_settings"]["exe"] == "code.sh"
-    exp.generate()
+    exp.generate(ensemble)
     assert (folder / "deep/er/sweep/sweep_0/run.sh").exists()
 
 
@@ -521,6 +583,11 @@ def errors() -> dict[str, tuple[type[Exception], Callable[[Experiment], object]]
         "file is a number": (TypeError, attach(to_symlink=[5])),
         "files are a number": (TypeError, attach(to_configure=5)),
         "start no entity": (TypeError, lambda exp: any_exp.start(exp, "m")),
+        "start nothing": (ValueError, lambda exp: (rs(exp), exp.start(*[]))),
+        "start an empty list": (ValueError, lambda exp: exp.start([])),
+        "generate nothing": (ValueError, lambda exp: exp.generate()),
+        "stop nothing": (ValueError, lambda exp: exp.stop()),
+        "nothing has finished": (ValueError, lambda exp: any_exp.finished(exp, [])),
         "stop no entity": (TypeError, lambda exp: any_exp.stop(exp, 5)),
         "finished no entity": (TypeError, lambda exp: any_exp.finished(exp, 5)),
         "status of no entity": (TypeError, lambda exp: any_exp.get_status(exp, 5)),
@@ -546,6 +613,42 @@ def test_errors(case: str) -> None:
     error, action = errors()[case]
     with pytest.raises(error):
         action(Experiment("n"))
+
+
+@pytest.mark.parametrize(
+    "action", ["start", "generate", "stop", "finished", "get_status", "summary"]
+)
+def test_entities_of_another_experiment(folder: Path, action: str) -> None:
+    here, there = Experiment("here"), Experiment("there")
+    for exp in (here, there):
+        exp.create_model("m", exp.create_run_settings("echo"))
+    stranger = there.create_ensemble(
+        "s", {"x": [1]}, run_settings=there.create_run_settings("echo")
+    )
+    for item in (there.entities["m"], stranger):
+        with pytest.raises(ValueError, match=r"of the experiment in .*/there"):
+            getattr(here, action)(item)
+    again = Experiment("there")
+    with pytest.raises(ValueError, match="s is unknown to this experiment"):
+        getattr(again, action)(stranger)
+    assert not (folder / "here").exists()
+
+
+def test_nothing_named_is_nothing_looked_at() -> None:
+    exp = Experiment("e")
+    exp.create_model("m", exp.create_run_settings("echo"))
+    assert exp.get_status([]) == []
+    assert "NeverStarted" not in exp.summary([])
+    assert len(exp.results([])) == 0
+    assert exp.get_status() == ["NeverStarted"]
+
+
+def test_a_member_that_is_none_any_more() -> None:
+    ensemble = sweep(exp := Experiment("e"))
+    last = ensemble.models[-1]
+    ensemble.params = {"r": [1]}
+    with pytest.raises(ValueError, match="no member of sweep"):
+        exp.get_status(last)
 
 
 # ---- ensembles ----

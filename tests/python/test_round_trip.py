@@ -103,9 +103,14 @@ METRICS = st.one_of(
     some({"file": inside, "column": text}, {"key": st.none(), "row": st.integers(-3, 3)}),
 )
 SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
-    schema.Container: {"image": text, "bind": st.lists(text, max_size=2)},
     schema.Raw: {"raw": text},
     schema.Variable: {"raw": text, "from_env": st.sampled_from(["TOKEN", "_b"])},
+    schema.Container: {
+        "image": text,
+        "bind": st.lists(text, max_size=2),
+        "args": st.lists(text, max_size=1).map(lambda words: ["--nv", *words]) | st.just([]),
+        "working_directory": optional_text.filter(lambda text: text != ""),
+    },
     schema.Program: {
         "exe": program,
         "exe_args": st.lists(word | raw, max_size=3),
@@ -144,7 +149,7 @@ SECTIONS[schema.RunSettings] = {
     "container": st.none()
     | some(
         {"image": SECTIONS[schema.Container]["image"]},
-        {"bind": SECTIONS[schema.Container]["bind"]},
+        {k: v for k, v in SECTIONS[schema.Container].items() if k != "image"},
     ),
     "mpmd": st.lists(
         some(

@@ -1,5 +1,7 @@
 """Run and batch settings: what a script sets, and what of it the config gets."""
 
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +59,19 @@ SETTERS: list[tuple[type[RunSettings], str, tuple[Any, ...], list[str], dict[str
     (PalsMpiexecSettings, "set_tasks_per_node", (2,), ["--ppn", "2"], {"tasks": 2}),
     (AprunSettings, "set_tasks", (4,), ["--pes", "4"], {"tasks": 4}),
     (AprunSettings, "set_cpus_per_task", (2,), ["--cpus-per-pe", "2"], {"cpus_per_task": 2}),
+    (MpirunSettings, "set_hostlist_from_file", ("f",), ["--hostfile", "f"], {}),
+    (MpirunSettings, "set_broadcast", (), ["--preload-binary"], {}),
+    (MpirunSettings, "set_verbose_launch", (True,), ["--verbose"], {}),
+    (MpirunSettings, "set_quiet_launch", (True,), ["--quiet"], {}),
+    (PalsMpiexecSettings, "set_hostlist_from_file", ("f",), ["--hostfile", "f"], {}),
+    (PalsMpiexecSettings, "set_broadcast", (), ["--transfer"], {}),
+    (PalsMpiexecSettings, "set_binding", ("depth",), ["--cpu-bind", "depth"], {}),
+    (AprunSettings, "set_memory_per_node", (800,), ["--memory-per-pe", "800"], {"mem_mb": 800}),
+    (AprunSettings, "set_verbose_launch", (True,), ["--debug", "7"], {}),
+    (AprunSettings, "set_verbose_launch", (False,), [], {}),
+    (AprunSettings, "set_quiet_launch", (True,), ["--quiet"], {}),
+    (AprunSettings, "set_excluded_hosts", ("n3",), ["--exclude-node-list", "n3"], {}),
+    (AprunSettings, "set_cpu_bindings", ([0, 2],), ["--cpu-binding", "0,2"], {}),
     (JsrunSettings, "set_tasks", (4,), ["--np", "4"], {"tasks": 4}),
     (RunSettings, "set_tasks", (4,), ["--tasks", "4"], {"tasks": 4}),
     (RunSettings, "set_walltime", ("02:00:00",), ["--runtime", "02:00:00"], {"runtime": 120}),
@@ -79,6 +94,47 @@ def test_setters(
     sizes = any(settings.launcher.size(name) for name in settings.run_args)
     assert settings.as_config().get("run_args", {}).keys() <= settings.run_args.keys()
     assert not (sizes and settings.as_config().get("run_args"))
+
+
+@pytest.mark.parametrize("kind", [MpirunSettings, MpiexecSettings, PalsMpiexecSettings])
+def test_no_path_becomes_the_program(kind: type[RunSettings]) -> None:
+    """An option without a value leaves the next word to be run."""
+    settings, bare = kind("echo"), kind("echo")
+    bare.set_broadcast()
+    with pytest.warns(UserWarning, match="takes no value"):
+        settings.set_broadcast("/tmp/there")
+    assert settings.format_run_args() == bare.format_run_args()
+
+
+def test_aprun_is_told_the_memory_of_each_task() -> None:
+    settings = AprunSettings("echo")
+    settings.set_memory_per_node(8000)
+    settings.set_tasks_per_node(4)
+    assert settings.as_config()["run_args"] == {"memory-per-pe": 2000, "pes-per-node": 4}
+    assert settings.needs["mem_mb"] == 8000
+
+
+REAL_SETTERS = [
+    (setter, arguments)
+    for kind, setter, arguments, words, _ in SETTERS
+    if kind is MpirunSettings and words and setter != "set_broadcast"  # not for one machine alone
+]
+
+
+@pytest.mark.skipif(not shutil.which("mpirun.openmpi"), reason="no Open MPI")
+@pytest.mark.parametrize(("setter", "arguments"), REAL_SETTERS)
+def test_open_mpi_knows_what_is_set(
+    setter: str, arguments: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMPI_ALLOW_RUN_AS_ROOT", "1")
+    monkeypatch.setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+    Path("f").write_text("localhost slots=4\n")
+    settings = MpirunSettings("echo")
+    getattr(settings, setter)(*("localhost:4" if word == "a" else word for word in arguments))
+    command = ["mpirun.openmpi", "--oversubscribe", *settings.format_run_args(), "/bin/echo", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert set(done.stdout.split()) == {"run"}, done.stderr
 
 
 def test_every_public_setter_works_or_warns() -> None:
@@ -250,10 +306,22 @@ def test_mpmd_is_the_config_s() -> None:
 
 
 def test_container() -> None:
-    settings = RunSettings("anything", container=Singularity("i.sif", {"/data": "/in", "/x": ""}))
+    settings = RunSettings(
+        "anything", container=Singularity("i.sif", mount={"/data": "/in", "/x": ""})
+    )
     container = settings.as_config()["container"]
     assert container == {"image": "i.sif", "bind": ["/data:/in", "/x"]}
-    assert Singularity("i.sif", "/a,/b:/c").as_config()["bind"] == ["/a", "/b:/c"]
+    assert Singularity("i.sif", mount="/a,/b:/c").as_config()["bind"] == ["/a", "/b:/c"]
+    gpu = Singularity("i.sif", "--nv --env A=1", ["/a"], "/workspace")
+    assert gpu.as_config() == {
+        "image": "i.sif",
+        "bind": ["/a"],
+        "args": ["--nv", "--env", "A=1"],
+        "working_directory": "/workspace",
+    }
+    for wrong in ({"/data": "/in"}, "/data:/in", 5):  # a mount in the place of options
+        with pytest.raises(TypeError):
+            Singularity("i.sif", wrong)  # type: ignore[arg-type]
 
 
 def test_launcher_of_an_experiment(monkeypatch: pytest.MonkeyPatch) -> None:

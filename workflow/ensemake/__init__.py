@@ -1,6 +1,8 @@
 """ensemake: ensembles and parameter sweeps of simulation and ML codes as a Snakemake workflow."""
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
         RunningError,
         UnsupportedError,
     )
-    from ensemake.python.batch_settings import BatchSettings
+    from ensemake.python.batch_settings import BatchSettings, QsubBatchSettings, SbatchSettings
     from ensemake.python.entities import Ensemble, Model
     from ensemake.python.experiment import Experiment
     from ensemake.python.launcher_settings import (
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
         Singularity,
     )
     from ensemake.python.statuses import Status
+    from ensemake.python.telemetry import get_logger
 
 __version__ = "0.1.0"
 
 # Every cluster job imports this package: what scripts need is imported when they ask for it.
 _HOMES = {
-    "python.batch_settings": ("BatchSettings",),
+    "config.faults": ("ConfigError",),
+    "python.batch_settings": ("BatchSettings", "QsubBatchSettings", "SbatchSettings"),
     "python.entities": ("Ensemble", "Model"),
     "errors": (
         "EnsemakeError",
@@ -57,8 +61,22 @@ _HOMES = {
         "Singularity",
     ),
     "python.statuses": ("Status",),
+    "python.telemetry": ("get_logger",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+# SmartSim's names, and the places that its scripts import from.
+_ALSO = {
+    "SmartSimStatus": "Status",
+    "SmartSimError": "EnsemakeError",
+    "SSUnsupportedError": "UnsupportedError",
+    "SSConfigError": "ConfigError",
+    "LauncherError": "RunFailedError",
+}
+_PLACES = (
+    "smartsim",
+    *(f"smartsim.{name}" for name in ("entity", "error", "log", "settings", "status")),
+)
 
 __all__ = [
     "AprunSettings",
@@ -73,22 +91,38 @@ __all__ = [
     "MpirunSettings",
     "OrterunSettings",
     "PalsMpiexecSettings",
+    "QsubBatchSettings",
     "RunFailedError",
     "RunSettings",
     "RunningError",
+    "SbatchSettings",
     "Singularity",
     "SrunSettings",
     "Status",
     "UnsupportedError",
+    "get_logger",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
+    own = _ALSO.get(name, name)
+    home = _HOME_OF.get(own)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{home}"), own)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOME_OF]
+    return [*globals(), *_HOME_OF, *_ALSO]
+
+
+def _mirror(place: str) -> ModuleType:
+    """Return a module of all these names, which is imported as ``ensemake.<place>``."""
+    module = ModuleType(f"{__name__}.{place}", "Names of ensemake where SmartSim has them.")
+    vars(module).update(__getattr__=__getattr__, __dir__=__dir__, __path__=[])
+    return module
+
+
+for _place in _PLACES:
+    sys.modules[f"{__name__}.{_place}"] = _mirror(_place)
+smartsim = sys.modules[f"{__name__}.smartsim"]

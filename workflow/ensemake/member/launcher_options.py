@@ -22,6 +22,7 @@ class Launcher:
     also: Mapping[str, str] = field(default_factory=dict)
     reserved: tuple[str, ...] = ()
     colon: bool = False  # several programs in one command, joined by colons
+    bare: tuple[str, ...] = ()  # options without a value: the next word would be the program
 
     def size(self, option: str) -> str | None:
         """Return the resource that an option stands for."""
@@ -45,6 +46,7 @@ _OPENMPI = Launcher(
     {"np": "tasks", "c": "tasks"},
     ("wd", "wdir"),
     colon=True,
+    bare=("preload-binary",),
 )
 
 LAUNCHERS = {
@@ -79,12 +81,14 @@ LAUNCHERS = {
             "tasks": "np",
             "tasks_per_node": "ppn",
             "hostlist": "hosts",
+            "hostlist_from_file": "hostfile",
             "binding": "cpu-bind",
             "broadcast": "transfer",
         },
         {"n": "tasks"},
         ("wd", "wdir"),
         colon=True,
+        bare=("transfer",),
     ),
     "aprun": Launcher(
         {
@@ -95,7 +99,7 @@ LAUNCHERS = {
             "hostlist_from_file": "node-list-file",
             "excluded_hosts": "exclude-node-list",
             "binding": "cpu-binding",
-            "memory_per_node": "memory-per-pe",
+            "verbose_launch": "debug",
             "quiet_launch": "quiet",
         },
         {"n": "tasks", "d": "cpus_per_task"},

@@ -23,6 +23,44 @@ Needs = Mapping[str, int]  # nodes, tasks, cpus_per_task of one member
 NO_LAUNCHER = "echo 'ensemake: {tasks} tasks want srun, mpirun or mpiexec; none is here' >&2"
 
 
+# Nodes that mpirun reaches by ssh give a rank another environment than run.sh has. Hydra (MPICH,
+# Intel) takes it along whole, and jsrun. Open MPI is told names alone, so that no list of processes
+# shows the values.
+PASS = """\
+_ensemake_pass=() _ensemake_names=(@NAMES@)
+case ${_ensemake_launch[0]-} in
+  *mpirun | *mpiexec | *orterun)
+    _ensemake_text=$("${_ensemake_launch[0]}" --version 2>/dev/null || :)
+    _ensemake_text+=$(command -v "${_ensemake_launch[0]}" || :)
+    case $_ensemake_text in
+      *"Open MPI"* | *OpenRTE* | *PRRTE*)
+        for _ensemake_text in "${_ensemake_names[@]}"; do
+          _ensemake_pass+=(-x "$_ensemake_text")
+        done ;;
+      *PALS* | */pals/*) _ensemake_option=--env ;;
+    esac ;;
+  *aprun) _ensemake_option=-e ;;
+esac
+for _ensemake_text in ${_ensemake_option+"${_ensemake_names[@]}"}; do
+  _ensemake_value=$_ensemake_text=${!_ensemake_text-}
+  for _ensemake_pair in ${_ensemake_given[@]+"${_ensemake_given[@]}"}; do
+    [[ $_ensemake_pair != "$_ensemake_text="* ]] || _ensemake_value=$_ensemake_pair
+  done
+  _ensemake_pass+=("$_ensemake_option" "$_ensemake_value")
+done
+[ ${#_ensemake_pass[@]} = 0 ] ||
+  _ensemake_launch=("${_ensemake_launch[0]}" "${_ensemake_pass[@]}" "${_ensemake_launch[@]:1}")"""
+# They count for one program of several.
+PASS_FURTHER = """\
+_ensemake_words=()
+for _ensemake_text in "${_ensemake_further[@]}"; do
+  _ensemake_words+=("$_ensemake_text")
+  [[ $_ensemake_text != : || ${_ensemake_pass[0]--e} == -e ]] ||
+    _ensemake_words+=("${_ensemake_pass[@]}")
+done
+_ensemake_further=("${_ensemake_words[@]}")"""
+
+
 def launch_lines(
     settings: RunSettings, needs: Needs, others: Sequence[Sequence[str]] = ()
 ) -> list[str]:
@@ -33,12 +71,26 @@ def launch_lines(
     Parameters
     ----------
     settings
-        ``run_command`` and ``run_args`` are used.
+        ``run_command``, ``run_args`` and the names of ``env_vars`` are used.
     needs
         ``nodes``, ``tasks`` and ``cpus_per_task`` of the member; 1 each if absent.
     others
         The commands of the further programs, as ``mpmd`` has them.
     """
+    return [*_launch(settings, needs, others), *_passing(settings, needs)]
+
+
+def _passing(settings: RunSettings, needs: Needs) -> list[str]:
+    """Have the launcher give every rank, wherever it is, the variables of the config."""
+    launcher = settings.run_command
+    is_auto = launcher == "auto" and not (_is_serial(needs) and not settings.mpmd)
+    if settings.env_vars and (is_auto or launcher.endswith((*MPI, "aprun"))):
+        lines = PASS.replace("@NAMES@", " ".join(settings.env_vars))
+        return [lines, PASS_FURTHER] if settings.mpmd else [lines]
+    return []
+
+
+def _launch(settings: RunSettings, needs: Needs, others: Sequence[Sequence[str]] = ()) -> list[str]:
     if others:
         return _several(settings, needs, others)
     launcher = settings.run_command
@@ -126,8 +178,14 @@ def _choice(lines: Callable[[str], str], needs: Needs) -> list[str]:
 
 def _array(launcher: str, settings: RunSettings, needs: Needs) -> str:
     words = [launcher, *_size(launcher, needs), *option_words(launcher, settings.run_args)]
+    if _is_srun(launcher) and settings.env_vars and not _has_export(settings):
+        words.append("--export=ALL")  # a site's or a job's default may be another
     hosts = [HOSTS] if _wants_hosts(launcher, settings) else []
     return f"_ensemake_launch=({' '.join([*map(quote, words), *hosts, *_place(launcher)])})"
+
+
+def _has_export(settings: RunSettings) -> bool:
+    return any(name.lstrip("-") == "export" for name in settings.run_args)
 
 
 def _wants_hosts(launcher: str, settings: RunSettings) -> bool:

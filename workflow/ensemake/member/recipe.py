@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ensemake.config.schema import Model, Program, Raw, Scalar, Variable
+from ensemake.config.schema import Container, Model, Program, Raw, Scalar, Variable
 from ensemake.member.command import passed, program_file
 from ensemake.member.files import (
     Entry,
@@ -35,7 +35,7 @@ def gather_recipe(entity: Model, base: Path) -> dict[str, Any]:
         "derived": list(entity.derived.items()),
         "params_as_args": entity.params_as_args,
         "env_vars": dict(zip(own, _plain(own.values()), strict=True)),
-        "container": run.container and run.container.model_dump(),
+        "container": run.container and _container(run.container),
         # only where there are some: a key more would run everybody's members again
         **({"mpmd": [_program(other, base) for other in run.mpmd]} if run.mpmd else {}),
         "files": [fingerprint(source, content_hash) for source in sources(entity.files, base)],
@@ -46,6 +46,12 @@ def gather_recipe(entity: Model, base: Path) -> dict[str, Any]:
 
 def _plain(words: Iterable[object]) -> list[Any]:
     return [{"raw": word.raw} if isinstance(word, Raw | Variable) else word for word in words]
+
+
+def _container(container: Container) -> dict[str, Any]:
+    """Leave out later keys that say nothing: they would run everybody's members again."""
+    later = {"args", "working_directory"}
+    return {k: v for k, v in container.model_dump().items() if v or k not in later}
 
 
 def _program(other: Program, base: Path) -> dict[str, Any]:

@@ -121,7 +121,7 @@ _ensemake_record() { # status, exit code, reason
   set -C # create the file, do not follow a link
   printf '%s\n' "$text" >$file
   set +C
-  [ $file = status.json ] || mv -f $file status.json
+  [ $file = status.json ] || mv -fT $file status.json
 }
 
 _ensemake_fail() { # status, exit code, reason
@@ -328,12 +328,13 @@ def _preamble(run: RunScript) -> str:
 
 
 def _contained(container: Container) -> list[str]:
-    binds = quoted_words([word for bind in container.bind for word in ("--bind", bind)])
+    binds = [word for bind in container.bind for word in ("--bind", bind)]
+    inside = quote(container.working_directory) if container.working_directory else '"$PWD"'
     return [
         "_ensemake_container=$(command -v apptainer || command -v singularity) || {",
         "  echo 'ensemake: the container wants apptainer or singularity on PATH' >&2",
         "  exit 127",
         "}",
-        f'_ensemake_container=("$_ensemake_container" exec --pwd "$PWD" --bind "$PWD" {binds} '
-        f"{quote(container.image)})",
+        f'_ensemake_container=("$_ensemake_container" exec --pwd {inside} --bind "$PWD" '
+        f"{quoted_words([*binds, *container.args, container.image])})",
     ]

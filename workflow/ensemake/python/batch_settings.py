@@ -1,6 +1,7 @@
 """Batch settings as SmartSim has them: a thin face on the config's section."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ensemake.cluster.resources import pbs_words
 from ensemake.config import schema
@@ -118,3 +119,59 @@ class BatchSettings(Face):
         if self.launcher == "pbs":
             return pbs_words(self.batch_args)
         return option_words("srun", self.batch_args)  # sbatch writes them as srun does
+
+
+class SbatchSettings(BatchSettings):
+    """Many members in one Slurm job; the arguments are in SmartSim's order."""
+
+    def __init__(
+        self,
+        nodes: int | None = None,
+        time: str | None = None,
+        account: str | None = None,
+        batch_args: Mapping[str, OptionValue] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(nodes, time, account=account, batch_args=batch_args, **arguments)
+
+
+class QsubBatchSettings(BatchSettings):
+    """Many members in one PBS job; the arguments are in SmartSim's order.
+
+    Parameters
+    ----------
+    ncpus
+        CPUs of each task of the job.
+    resources
+        Resources of the job: ``-l name=value``.
+    nodes, time, queue, account, batch_args, arguments
+        As of `BatchSettings`.
+    """
+
+    def __init__(
+        self,
+        nodes: int | None = None,
+        ncpus: int | None = None,
+        time: str | None = None,
+        queue: str | None = None,
+        account: str | None = None,
+        resources: Mapping[str, OptionValue] | None = None,
+        batch_args: Mapping[str, OptionValue] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(nodes, time, queue, account, batch_args, launcher="pbs", **arguments)
+        if ncpus:
+            self.set_ncpus(ncpus)
+        for name, value in (resources or {}).items():
+            self.set_resource(name, value)
+
+
+def _local(**arguments: Any) -> BatchSettings:
+    return BatchSettings(**arguments, launcher="local")
+
+
+BATCH_CLASSES: dict[str, Callable[..., BatchSettings]] = {
+    "local": _local,
+    "slurm": SbatchSettings,
+    "pbs": QsubBatchSettings,
+}

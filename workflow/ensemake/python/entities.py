@@ -1,6 +1,7 @@
 """Models and ensembles as a script holds them: each knows how the config writes it."""
 
 import copy
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,15 @@ class Entity(Face):
         """The entity's folder."""
         return str(self.place.folder / self.name)
 
+    def set_path(self, path: str | os.PathLike[str]) -> None:
+        """Accept the entity's own folder; another is an error that says what to do instead."""
+        self.place.check_path(self.name, path)
+
+    @property
+    def type(self) -> str:
+        """``Model`` or ``Ensemble``."""
+        return type(self).__name__
+
     def attach_generator_files(
         self,
         to_copy: values.FilesArgument = None,
@@ -85,6 +95,8 @@ class Entity(Face):
         """
         given = dict(zip(FILE_KEYS, (to_copy, to_symlink, to_configure), strict=True))
         found = {key: values.existing_paths(key, paths) for key, paths in given.items()}
+        configured = found["to_configure"]  # as SmartSim: it takes the place of a copy of it
+        found["to_copy"] = [path for path in found["to_copy"] if path not in configured]
         others = {key: value for key, value in self.files.items() if key not in FILE_KEYS}
         if to_configure:  # as SmartSim: the text between unknown tags is their default
             others.setdefault("unknown_tags", "default")
@@ -258,6 +270,11 @@ class Ensemble(Entity):
         if self._models is None:
             self._models = [self._as_model(member) for member in self.members()]
         return list(self._models)
+
+    @property
+    def entities(self) -> list[Model]:
+        """Another name of `models`."""
+        return self.models
 
     def _as_model(self, member: Member) -> Model:
         keys = {key: copy.deepcopy(self.data[key]) for key in MEMBER_KEYS if key in self.data}

@@ -26,12 +26,14 @@ from ensemake.errors import RunFailedError, RunningError, UnsupportedError
 from ensemake.member.generate import generate
 from ensemake.member.plan import Work, expand_work
 from ensemake.paths import expanded_path, share, snakefile
-from ensemake.python.batch_settings import BatchSettings
+from ensemake.python.batch_settings import BATCH_CLASSES, BatchSettings
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import run_settings
 from ensemake.python.loading import loaded
+from ensemake.python.named_output import link_output
 from ensemake.python.settings import RunSettings, Singularity
 from ensemake.python.statuses import TERMINAL, Status, status_of
+from ensemake.python.telemetry import Telemetry
 from ensemake.python.values import Place
 from ensemake.results import runs
 from ensemake.results.collect import results_frame
@@ -50,7 +52,7 @@ Written by ensemake's Python interface. To continue without Python, from {base}:
 snakemake --snakefile "$(ensemake path snakefile)" --profile local --configfile {file}"""
 
 Item = Model | Ensemble
-_Known = tuple[bool, dict[str, Outcome]]
+_Known = dict[str, tuple[Outcome, Status]]
 KINDS: dict[str, type[Item]] = {"models": Model, "ensembles": Ensemble}
 
 
@@ -94,6 +96,11 @@ class Experiment:
         """The experiment's folder."""
         return str(self.place.folder)
 
+    @property
+    def telemetry(self) -> Telemetry:
+        """What SmartSim's telemetry is here: nothing, and it says so."""
+        return Telemetry()
+
     # ---- making ----
 
     def create_run_settings(
@@ -125,10 +132,22 @@ class Experiment:
         batch_args: Mapping[str, Any] | None = None,
         size: int | None = None,
         preamble: str | list[str] | None = None,
+        **arguments: Any,
     ) -> BatchSettings:
-        """Return settings for many members in one cluster job; see `BatchSettings`."""
-        return BatchSettings(
-            nodes, time, queue, account, batch_args, size, preamble, launcher=self.launcher
+        """Return settings for many members in one cluster job; see `BatchSettings`.
+
+        For PBS also ``ncpus`` and ``resources``, see `QsubBatchSettings`.
+        """
+        kind, own = BATCH_CLASSES[self.launcher], {"queue": queue} if queue else {}
+        return kind(
+            nodes=nodes,
+            time=time,
+            account=account,
+            batch_args=batch_args,
+            size=size,
+            preamble=preamble,
+            **own,
+            **arguments,
         )
 
     def create_model(
@@ -185,11 +204,7 @@ class Experiment:
     def _check_name(self, name: str, path: str | os.PathLike[str] | None) -> None:
         if not isinstance(name, str):
             raise AttributeError(f"a model or an ensemble needs a name, which is text, not {name}")
-        if path is not None and os.path.abspath(path) != str(self.place.folder / name):
-            raise UnsupportedError(
-                f"path={str(path)!r}: {name} lies in {self.place.folder / name}; "
-                f"choose the folder with Experiment(exp_path=...)"
-            )
+        self.place.check_path(name, path)
 
     # ---- the config ----
 
@@ -301,7 +316,7 @@ class Experiment:
         Parameters
         ----------
         args
-            Models and ensembles; all of the experiment if none is given.
+            Models and ensembles, at least one.
         tag
             Text around the tags of configured files; a pair for open and close.
         overwrite
@@ -311,12 +326,14 @@ class Experiment:
 
         Raises
         ------
+        ValueError
+            If none is given.
         ConfigError
             If the experiment cannot be run.
         OSError
             If directories could not be written.
         """
-        items = self._items(args)
+        items = self._chosen("generate", args)
         for item in items if tag else ():
             item.set_tag(tag or ";")
         self.save()
@@ -344,7 +361,7 @@ class Experiment:
         Parameters
         ----------
         args
-            Models and ensembles; all of the experiment if none is given.
+            Models and ensembles, at least one.
         block, summary
             Wait for the end: if not, the run goes on, even without this process, see `poll`.
             Print what is about to run.
@@ -357,6 +374,8 @@ class Experiment:
 
         Raises
         ------
+        ValueError
+            If none is given.
         RunFailedError
             After all that could run has run, if members failed; names them.
         RunningError
@@ -364,7 +383,7 @@ class Experiment:
         ConfigError
             If the experiment cannot be run; nothing was started.
         """
-        items = self._items(args)
+        items = self._chosen("start", args)
         if summary:
             print(self._launch_summary(items))
         process = self._start(items, block, force, list(options))
@@ -372,8 +391,10 @@ class Experiment:
             self._children.append(process)
             return
         code = self._wait(process, items, kill_on_interrupt)
+        works = self._works(items)
+        link_output(works)
         if check:
-            self._raise_for(items, code)
+            self._raise_for(works, code)
 
     def _start(
         self, items: list[Item], block: bool, force: bool, options: list[str]
@@ -447,12 +468,11 @@ class Experiment:
             return process.wait()
         except KeyboardInterrupt:
             if kill_on_interrupt:
-                self.stop(*items)
+                self._stop(items)
                 process.wait()
             raise
 
-    def _raise_for(self, items: list[Item], code: int) -> None:
-        works = self._works(items)
+    def _raise_for(self, works: list[Work], code: int) -> None:
         failed = [
             work.entity if work.layout.is_model else outcome.member.name
             for work in works
@@ -473,12 +493,15 @@ class Experiment:
 
         Raises
         ------
-        TypeError
-            If one is neither a model nor an ensemble.
+        TypeError, ValueError
+            If one is neither a model nor an ensemble; if none is given.
         RunningError
             If it is run on another machine.
         """
-        for run in runs.alive(self.place.folder, [item.name for item in self._items(args)]):
+        self._stop(self._chosen("stop", args))
+
+    def _stop(self, items: Iterable[Item]) -> None:
+        for run in runs.alive(self.place.folder, [item.name for item in items]):
             runs.stop(run)
         self._reap()
 
@@ -508,8 +531,9 @@ class Experiment:
                 self._sleep(interval)
         except KeyboardInterrupt:
             if kill_on_interrupt:
-                self.stop()
+                self._stop(self._items(()))
             raise
+        link_output(self._works(self._items(())))
         self._reap()
 
     def _sleep(self, interval: float) -> None:
@@ -536,13 +560,19 @@ class Experiment:
         ValueError
             If it has never been started.
         """
-        statuses = self.get_status(entity)
+        items = self._chosen("finished", [entity], members=True)
+        statuses = self.get_status(*items)
         if set(statuses) == {Status.STATUS_NEVER_STARTED}:
             raise ValueError(f"{entity.name} has not been started")
-        return all(status in TERMINAL for status in statuses)
+        has_ended = all(status in TERMINAL for status in statuses)
+        if has_ended:
+            link_output(self._works(map(self._owner, items)))
+        return has_ended
 
     def get_status(self, *args: Item) -> list[Status]:
         """Return the status of every member: of models first, then of ensembles.
+
+        Of the whole experiment, if it is called without arguments; of an empty list, none.
 
         Raises
         ------
@@ -560,14 +590,18 @@ class Experiment:
             owner = self._owner(item)
             if owner.name not in known:
                 known[owner.name] = self._known(owner)
-            is_run, all_of_it = known[owner.name]
-            for outcome in all_of_it.values() if owner is item else [all_of_it[item.name]]:
-                yield item, outcome, status_of(outcome.state, is_run)
+            all_of_it = known[owner.name]
+            if owner is not item and item.name not in all_of_it:
+                raise ValueError(f"{item.name} is no member of {owner.name} as it is now")
+            for found in all_of_it.values() if owner is item else [all_of_it[item.name]]:
+                yield item, *found
 
     def _known(self, owner: Item) -> "_Known":
-        """Return whether an entity is run now, and its members' outcomes by their names."""
-        is_run = bool(runs.alive(self.place.folder, [owner.name]))
-        return is_run, {one.member.name: one for one in outcomes(self._works([owner])[0])}
+        """Return the outcome and the status of an entity's members by their names."""
+        run = next(iter(runs.alive(self.place.folder, [owner.name])), None)
+        was_stopped = runs.was_stopped(self.place.folder, owner.name)
+        found = outcomes(self._works([owner])[0])
+        return {one.member.name: (one, status_of(one, run, was_stopped)) for one in found}
 
     def _owner(self, item: Item) -> Item:
         """Return the entity of the config that an item is, or is a member of."""
@@ -584,7 +618,7 @@ class Experiment:
             A format of the package tabulate, such as github, plain, html.
         """
         head = ("Name", "Entity-Type", "Attempt", "Host", "Time", "Status", "Returncode")
-        found = self._outcomes(args or self._items(()))
+        found = self._outcomes(args)
         rows = [_summary_row(*outcome) for outcome in found]
         return str(tabulate(rows, head, tablefmt=style, missingval="", disable_numparse=True))
 
@@ -635,6 +669,8 @@ class Experiment:
         frames = {}
         for work in self._works(self._items(args)):
             frames[work.entity] = results_frame(work)
+        if not frames:
+            return pd.DataFrame()
         if len(frames) == 1:
             return next(iter(frames.values()))
         joined = pd.concat(frames, names=["entity", None])
@@ -653,6 +689,13 @@ class Experiment:
             lines.append(f"{work.entity}: {pending} of {total} to run, with {exe}")
         return "\n".join(lines)
 
+    def _chosen(self, action: str, args: Iterable[Any], members: bool = False) -> list[Item]:
+        """Return the entities that are given: where something is done, nothing is not all."""
+        items = self._items(args, members) if args else []
+        if not items:
+            raise ValueError(f"{action} which? No model or ensemble is given")
+        return items
+
     def _items(self, args: Iterable[Any], members: bool = False) -> list[Item]:
         """Return entities after the checks that all methods make; all if none are given."""
         flat = [x for arg in args for x in (arg if isinstance(arg, list | tuple) else [arg])]
@@ -660,6 +703,14 @@ class Experiment:
         for item in flat:
             if not isinstance(item, Model | Ensemble):
                 raise TypeError(f"expected a model or an ensemble, not {item!r}")
+            if item.place.folder != self.place.folder:
+                raise ValueError(
+                    f"{item.name} is of the experiment in {item.place.folder}, not of this one"
+                )
+            if (_ensemble_of(item) or item.name) not in self.entities:
+                raise ValueError(
+                    f"{item.name} is unknown to this experiment: make it or load it here"
+                )
             if _ensemble_of(item) and not members:
                 raise ValueError(f"{item.name} is a member of {_ensemble_of(item)}; name that")
             if isinstance(item, Ensemble) and not len(item):
@@ -667,7 +718,7 @@ class Experiment:
         twice = [name for name, n in Counter(item.name for item in flat).items() if n > 1]
         if twice:
             raise ValueError(f"two entities are named {twice[0]}; names must differ")
-        return flat or own
+        return flat if args else own
 
     # ---- notebooks ----
 

@@ -1,13 +1,14 @@
 """Run settings by launcher, as SmartSim names them."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ensemake.member.launcher_options import LAUNCHERS, Launcher
+from ensemake.member.launcher_options import LAUNCHERS, Launcher, OptionValue
 from ensemake.python.settings import RunSettings
 
+DEBUG = 7  # all that aprun can tell
 FOUND_ON = {
     "local": (),
     "slurm": ("srun", "mpirun", "mpiexec"),
@@ -15,7 +16,22 @@ FOUND_ON = {
 }
 
 
-class SrunSettings(RunSettings):
+class LauncherSettings(RunSettings):
+    """How one member is run with a launcher; the arguments are in SmartSim's order."""
+
+    def __init__(
+        self,
+        exe: str,
+        exe_args: str | Iterable[str] | None = None,
+        run_args: Mapping[str, OptionValue] | None = None,
+        env_vars: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(exe, exe_args, env_vars=env_vars, **arguments)
+        self.assign("run_args", self._options(run_args))  # here: a warning points at the script
+
+
+class SrunSettings(LauncherSettings):
     """How one member is run with srun."""
 
     default_command = "srun"
@@ -25,25 +41,25 @@ class SrunSettings(RunSettings):
         self._put("het_group", ",".join(str(int(group)) for group in het_group))
 
 
-class MpirunSettings(RunSettings):
+class MpirunSettings(LauncherSettings):
     """How one member is run with mpirun."""
 
     default_command = "mpirun"
 
 
-class MpiexecSettings(RunSettings):
+class MpiexecSettings(LauncherSettings):
     """How one member is run with mpiexec."""
 
     default_command = "mpiexec"
 
 
-class OrterunSettings(RunSettings):
+class OrterunSettings(LauncherSettings):
     """How one member is run with orterun."""
 
     default_command = "orterun"
 
 
-class PalsMpiexecSettings(RunSettings):
+class PalsMpiexecSettings(LauncherSettings):
     """How one member is run with the mpiexec of HPE Cray's PALS."""
 
     default_command = "mpiexec"
@@ -54,13 +70,27 @@ class PalsMpiexecSettings(RunSettings):
         return LAUNCHERS["palsmpiexec"]
 
 
-class AprunSettings(RunSettings):
+class AprunSettings(LauncherSettings):
     """How one member is run with aprun."""
 
     default_command = "aprun"
 
+    def _put(self, what: str, value: OptionValue) -> None:
+        """Set an option; of the memory of a node, aprun is told that of each task."""
+        super()._put(what, value)
+        if "mem_mb" in self.resources:
+            per_node = int(self.run_args.get("pes-per-node") or self.tasks)
+            self._option("memory-per-pe", self.resources["mem_mb"] // per_node)
 
-class JsrunSettings(RunSettings):
+    def set_verbose_launch(self, verbose: bool) -> None:
+        """Let the launcher tell what it does."""
+        if verbose:
+            self._put("verbose_launch", DEBUG)
+        else:
+            super().set_verbose_launch(verbose)
+
+
+class JsrunSettings(LauncherSettings):
     """How one member is run with jsrun."""
 
     default_command = "jsrun"

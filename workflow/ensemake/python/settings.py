@@ -32,19 +32,34 @@ class Singularity(Face):
     ----------
     image
         File, or a URI such as docker://python:3.12.
+    args
+        Further options of ``apptainer exec``, such as ``--nv``: text that is split at blanks, or a
+        list.
     mount
         Folders to see inside: text, a list, or a dict of source and target.
+    working_directory
+        Folder inside that the program starts in; by default the member's.
     """
 
     section = schema.Container
     home = ("models", "models", "run_settings", "container")
     image: Key[str] = Key()
+    args: Key[list[Any]] = Key(lambda face, args: values.argument_words(args))
+    working_directory: Key[str | None] = Key(lambda face, folder: folder or None)
     mount = Key(lambda face, folders: values.bind_list(folders), "bind")
 
-    def __init__(self, image: str, mount: str | list[str] | Mapping[str, str] = "") -> None:
+    def __init__(
+        self,
+        image: str,
+        args: str | list[str] = "",
+        mount: str | list[str] | Mapping[str, str] = "",
+        working_directory: str = "",
+    ) -> None:
         super().__init__()
         self.image = image
+        self.args = args
         self.mount = mount
+        self.working_directory = working_directory
 
 
 class RunSettings(Face):
@@ -145,6 +160,9 @@ class RunSettings(Face):
 
     def _put(self, what: str, value: OptionValue) -> None:
         option = self.launcher.options.get(what)
+        if option in self.launcher.bare and value is not None:
+            warnings.warn(f"{self.run_command} --{option} takes no value; left out", stacklevel=3)
+            value = None
         if option:
             self._option(option, value)
         elif what in SIZES:

@@ -1,8 +1,10 @@
 """SmartSim's words for what became of a member."""
 
+from datetime import datetime
 from enum import StrEnum
 
-from ensemake.member.state import State
+from ensemake.results.outcomes import Outcome
+from ensemake.results.runs import Run
 
 
 class Status(StrEnum):
@@ -31,9 +33,33 @@ OF_STATE: dict[str, Status] = {
 TERMINAL = frozenset({Status.STATUS_COMPLETED, Status.STATUS_CANCELLED, Status.STATUS_FAILED})
 
 
-def status_of(state: State, is_run: bool) -> Status:
-    """Return the status of a member; ``is_run`` if a run of its entity is under way."""
-    status = OF_STATE[state]
-    if is_run and status not in TERMINAL | {Status.STATUS_RUNNING}:
-        return Status.STATUS_QUEUED
-    return status
+def status_of(outcome: Outcome, run: Run | None, was_stopped: bool) -> Status:
+    """Return the status of a member.
+
+    Parameters
+    ----------
+    outcome
+        What its files say.
+    run
+        The living run of its entity, which will run what is not completed.
+    was_stopped
+        Whether the last run of its entity was stopped.
+    """
+    status = OF_STATE[outcome.state]
+    if run is None:
+        is_cancelled = was_stopped and status is Status.STATUS_NEVER_STARTED
+        return Status.STATUS_CANCELLED if is_cancelled else status
+    if status is Status.STATUS_RUNNING or (status in TERMINAL and _is_of(outcome, run)):
+        return status
+    return status if status is Status.STATUS_COMPLETED and not run.force else Status.STATUS_QUEUED
+
+
+def _is_of(outcome: Outcome, run: Run) -> bool:
+    """Tell whether a member has been run since a run began."""
+    if outcome.status is None:
+        return False
+    try:
+        began, since = map(datetime.fromisoformat, (outcome.status.started, run.started))
+        return began >= since
+    except (ValueError, TypeError):  # no date of run.sh
+        return True

@@ -179,6 +179,24 @@ class Place:
     base: Path
     folder: Path
 
+    def check_path(self, name: str, path: str | os.PathLike[str] | None) -> None:
+        """Refuse a path for an entity that is another than its own; the error says what to write.
+
+        Raises
+        ------
+        UnsupportedError
+            If it is another.
+        """
+        own = self.folder / name
+        if path is None or os.path.abspath(path) == str(own):
+            return
+        wanted = Path(os.path.abspath(path))
+        instead = f"write Experiment(..., exp_path={str(wanted.parent)!r}), a folder that exists"
+        if wanted.name != name:
+            link = f"os.symlink({str(own)!r}, {str(wanted)!r})"
+            instead = f"leave path out, and have a link there: {link}"
+        raise UnsupportedError(f"path={str(path)!r}: {name} lies in {own}; {instead}")
+
     def shown(self, path: str | Path) -> str:
         """Write a path as the config has it: relative to the working directory if below it."""
         absolute = Path(os.path.abspath(self.base / path))

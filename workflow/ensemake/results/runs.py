@@ -19,6 +19,7 @@ from pathlib import Path
 from ensemake.errors import RunningError
 from ensemake.member.state import is_locked
 
+STOPPED = ".stopped"  # instead of .json
 GRACE_S = 30.0  # after an interrupt, before a run is told to end by other means
 
 
@@ -32,6 +33,7 @@ class Run:
     entities: list[str]
     file: Path
     log: Path | None = None
+    force: bool = False  # completed members run again
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.started}"
@@ -51,6 +53,12 @@ def alive(experiment: Path, entities: Sequence[str] | None = None) -> list[Run]:
         for run in found
         if run and (entities is None or not set(entities).isdisjoint(run.entities))
     ]
+
+
+def was_stopped(experiment: Path, entity: str) -> bool:
+    """Tell whether the last run of an entity was stopped, however far it came."""
+    found = map(_read, folder(experiment).glob(f"*{STOPPED}"))
+    return any(run and entity in run.entities for run in found)
 
 
 def _read(file: Path) -> Run | None:
@@ -96,7 +104,7 @@ def start(
     with _one_at_a_time(experiment):
         for run in alive(experiment, entities):
             raise RunningError(f"{', '.join(run.entities)}: being run already by {run}")
-        _forget_old(experiment)
+        _forget_old(experiment, entities)
         prepare()
         stamp = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns()}"
         return _spawn(command, base, folder(experiment) / stamp, entities, background)
@@ -114,9 +122,14 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def _forget_old(experiment: Path) -> None:
+def _forget_old(experiment: Path, entities: Sequence[str]) -> None:
+    """Remove the records of ended runs; of stopped ones, those of which this run tells all."""
     for file in folder(experiment).glob("*.json"):
         if not is_locked(file):
+            file.unlink(missing_ok=True)
+    for file in folder(experiment).glob(f"*{STOPPED}"):
+        run = _read(file)
+        if run is None or set(run.entities) <= set(entities):
             file.unlink(missing_ok=True)
 
 
@@ -137,10 +150,16 @@ def _spawn(
             preexec_fn=_heed_interrupts,
         )
         started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        run = Run(process.pid, socket.gethostname(), started, list(entities), file, log)
+        run = Run(
+            process.pid, socket.gethostname(), started, list(entities), file, log, _forces(command)
+        )
         data = {key: value for key, value in asdict(run).items() if key != "file"}
         json.dump({**data, "log": str(log) if log else None}, record)
     return process
+
+
+def _forces(command: Sequence[str]) -> bool:
+    return not {"--forcerun", "-R", "--forceall", "-F"}.isdisjoint(command)
 
 
 def _heed_interrupts() -> None:
@@ -162,9 +181,11 @@ def stop(run: Run) -> None:
         try:
             os.killpg(run.pid, number)
         except ProcessLookupError:
-            return
+            break
         if _ended(run):
-            return
+            break
+    with suppress(FileNotFoundError):
+        run.file.rename(run.file.with_suffix(STOPPED))
 
 
 def _ended(run: Run) -> bool:

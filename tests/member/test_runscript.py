@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ensemake.config.schema import Config, Container
+from ensemake.config.container import Container
+from ensemake.config.schema import Config
 from ensemake.member.plan import expand_work
 from ensemake.member.runscript import RunScript, run_script
 from ensemake.member.state import is_locked, state

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemake import atomic
-from ensemake.config.schema import Metric
+from ensemake.config.metric import Metric
 from ensemake.results import metrics
 from ensemake.results.metrics import read_metrics
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from ensemake.python.batch_settings import BatchSettings, QsubBatchSettings, SbatchSettings
+    from ensemake.python.container import Singularity
     from ensemake.python.entities import Ensemble, Model
     from ensemake.python.experiment import Experiment
     from ensemake.python.launcher_settings import (
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
         PalsMpiexecSettings,
         SrunSettings,
     )
-    from ensemake.python.settings import (
-        RunSettings,
-        Singularity,
-    )
+    from ensemake.python.settings import RunSettings
     from ensemake.python.statuses import Status
     from ensemake.python.telemetry import get_logger
 
@@ -56,10 +54,8 @@ _HOMES = {
         "PalsMpiexecSettings",
         "SrunSettings",
     ),
-    "python.settings": (
-        "RunSettings",
-        "Singularity",
-    ),
+    "python.container": ("Singularity",),
+    "python.settings": ("RunSettings",),
     "python.statuses": ("Status",),
     "python.telemetry": ("get_logger",),
 }

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
 from ensemake.config.reserved import COLUMNS
-from ensemake.config.schema import Config, Ensemble, Model, Resource, Scalar, Variable
+from ensemake.config.scalars import Scalar
+from ensemake.config.schema import Config, Ensemble, Model, Resource, Variable
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import filled, program_fault, template_of

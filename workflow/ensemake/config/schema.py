@@ -1,92 +1,28 @@
 """The config file as typed models: every key, its type, default and description.
 
 The manual's tables (config/README.md) and the JSON schema are made from these classes. What is
-checked here is the shape; what the keys mean together is checked in `validate`.
+checked here is the shape; what the keys mean together is checked in `check`.
 """
 
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    StringConstraints,
-    field_validator,
     model_validator,
 )
 
-Scalar = str | int | float | bool
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Count = Annotated[int, Field(ge=1)]
-
-
-def _one_line(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not hold a NUL character")
-    return text
-
-
-def _inside(text: str) -> str:
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or str(path) == ".":
-        raise ValueError("must be a path inside the member's directory, such as out/model.json")
-    if text.startswith("-") or "\0" in text:
-        raise ValueError("must not begin with - or hold a NUL character")
-    return text
-
-
-def _tag(value: Any) -> Any:
-    """A list of two is open and close; one text is both."""
-    if isinstance(value, list):
-        return tuple(value)
-    return (value, value) if isinstance(value, str) else value
-
-
-Text = Annotated[str, AfterValidator(_one_line)]
-InsidePath = Annotated[str, AfterValidator(_inside)]
-Delimiter = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\r\n]+$")]
-Delimiters = BeforeValidator(
-    _tag,
-    json_schema_input_type=Delimiter
-    | Annotated[list[Delimiter], Field(min_length=2, max_length=2)],
+from ensemake.config.container import Container
+from ensemake.config.metric import Metric
+from ensemake.config.scalars import (
+    Count,
+    Delimiter,
+    Delimiters,
+    EnvName,
+    InsidePath,
+    Name,
+    Section,
+    Text,
 )
-
-
-class Section(BaseModel):
-    """A mapping of the config file; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Container(Section):
-    """An Apptainer or Singularity image that the command runs in."""
-
-    image: Text = Field(
-        examples=["image.sif"], description="image file, or a URI such as docker://python:3.12"
-    )
-    bind: list[Text] = Field(
-        [], description="folders to see inside, as `source` or `source:target[:ro]`"
-    )
-    args: list[Text] = Field(
-        [], examples=[["--nv"]], description="further options of `apptainer exec`, such as `--nv`"
-    )
-    working_directory: Text | None = Field(
-        None,
-        min_length=1,
-        examples=["/workspace"],
-        description="folder inside that the program starts in, instead of the member's",
-    )
-
-    @field_validator("args")
-    @classmethod
-    def _options(cls, args: list[str]) -> list[str]:
-        if args and not args[0].startswith("-"):  # it would be taken for the image
-            raise ValueError("must begin with an option, such as --nv")
-        return args
 
 
 class Raw(Section):
@@ -173,27 +109,6 @@ class Files(Section):
         description="a tag that is no parameter: `error`, `default` (keep the text between the "
         "tags) or `keep` (leave untouched)",
     )
-
-
-class Metric(Section):
-    """A number or text read from a file that a member leaves behind."""
-
-    file: InsidePath = Field(examples=["out.json"], description="file in the member's directory")
-    key: Text | None = Field(
-        None, description="JSON: key, dotted for nesting (`final.loss`, `losses.-1`)"
-    )
-    regex: Text | None = Field(
-        None, description="text: regular expression, group 1 of its last match"
-    )
-    column: Text | None = Field(None, description="CSV: name of the column")
-    row: int = Field(-1, description="CSV: row, from 0, or from the end with a minus")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "Metric":
-        given = [self.key, self.regex, self.column]
-        if sum(value is not None for value in given) != 1:
-            raise ValueError("needs exactly one of key (JSON), regex (text), column (CSV)")
-        return self
 
 
 class BatchSettings(Section):

@@ -8,8 +8,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from ensemake.config.container import Container
 from ensemake.config.faults import KeyPath, Problem, did_you_mean
-from ensemake.config.schema import Config, Container, Ensemble, Files, Metric, Model, RunSettings
+from ensemake.config.metric import Metric
+from ensemake.config.schema import Config, Ensemble, Files, Model, RunSettings
 
 EXPECTED = {
     "string_type": "text",

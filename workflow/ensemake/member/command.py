@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
-from ensemake.config.schema import Model, Raw, Resource, Scalar, Variable
+from ensemake.config.scalars import Scalar
+from ensemake.config.schema import Model, Raw, Resource, Variable
 from ensemake.paths import expanded_path, left_in_path
 from ensemake.sweep.expressions import template
 

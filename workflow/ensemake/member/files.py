@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from ensemake.config.faults import KeyedError, did_you_mean
-from ensemake.config.schema import Files, Scalar
+from ensemake.config.scalars import Scalar
+from ensemake.config.schema import Files
 from ensemake.member.layout import OWN
 from ensemake.paths import expanded_path, left_in_path
 from ensemake.sweep.expressions import template

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.atomic import granted, open_regular, sibling, write_atomically
+from ensemake.config.container import Container
 from ensemake.config.faults import KeyedError
-from ensemake.config.schema import Container, Ensemble, Model, Scalar
+from ensemake.config.scalars import Scalar
+from ensemake.config.schema import Ensemble, Model
 from ensemake.member import tags
 from ensemake.member.command import (
     arguments,

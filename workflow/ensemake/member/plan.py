@@ -15,7 +15,8 @@ from typing import Any
 
 from ensemake.atomic import PRIVATE, write_atomically
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath
-from ensemake.config.schema import Config, Ensemble, Model, Scalar, without_values
+from ensemake.config.scalars import Scalar
+from ensemake.config.schema import Config, Ensemble, Model, without_values
 from ensemake.member.command import member_outputs
 from ensemake.member.files import are_filled
 from ensemake.member.layout import RESERVED_MEMBERS, Layout, config_copy, layout, places, root

@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ensemake.config.schema import Container, Model, Program, Raw, Scalar, Variable
+from ensemake.config.container import Container
+from ensemake.config.scalars import Scalar
+from ensemake.config.schema import Model, Program, Raw, Variable
 from ensemake.member.command import passed, program_file
 from ensemake.member.files import (
     Entry,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
-from ensemake.config.schema import Container
+from ensemake.config.container import Container
 
 HEAD = """\
 #!/usr/bin/env bash

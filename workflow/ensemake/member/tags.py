@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
 
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 from ensemake.sweep.spaces import nearest
 
 Unknown = Literal["error", "default", "keep"]

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 from ensemake.member.tags import encode, encoding_of
 from ensemake.sweep.expressions import template
 

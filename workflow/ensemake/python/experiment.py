@@ -27,11 +27,12 @@ from ensemake.member.generate import generate
 from ensemake.member.plan import Work, expand_work
 from ensemake.paths import expanded_path, share, snakefile
 from ensemake.python.batch_settings import BATCH_CLASSES, BatchSettings
+from ensemake.python.container import Singularity
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import run_settings
 from ensemake.python.loading import loaded
 from ensemake.python.named_output import link_output
-from ensemake.python.settings import RunSettings, Singularity
+from ensemake.python.settings import RunSettings
 from ensemake.python.statuses import TERMINAL, Status, status_of
 from ensemake.python.telemetry import Telemetry
 from ensemake.python.values import Place
@@ -361,10 +362,9 @@ class Experiment:
         Parameters
         ----------
         args
-            Models and ensembles, at least one.
+            Models and ensembles, at least one; else a ValueError.
         block, summary
-            Wait for the end: if not, the run goes on, even without this process, see `poll`.
-            Print what is about to run.
+            Wait for the end, else the run goes on without us; print what is about to run.
         kill_on_interrupt
             With ``block``: Ctrl-C ends the run and its jobs, else only the waiting.
         force, check
@@ -374,8 +374,6 @@ class Experiment:
 
         Raises
         ------
-        ValueError
-            If none is given.
         RunFailedError
             After all that could run has run, if members failed; names them.
         RunningError
@@ -390,8 +388,7 @@ class Experiment:
         if not block:
             self._children.append(process)
             return
-        code = self._wait(process, items, kill_on_interrupt)
-        works = self._works(items)
+        code, works = self._wait(process, items, kill_on_interrupt), self._works(items)
         link_output(works)
         if check:
             self._raise_for(works, code)

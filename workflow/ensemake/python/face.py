@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from ensemake.check import check_shape
 from ensemake.config.faults import ConfigError, dotted
-from ensemake.config.schema import Section
+from ensemake.config.scalars import Section
 from ensemake.config.yamlfile import Document
 from ensemake.errors import WrongValueError
 

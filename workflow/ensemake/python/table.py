@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 
 LABELS = ("model", "model_name", "label")  # for the parameter that names added models
 Columns = dict[str, list[Scalar]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 from ensemake.errors import UnsupportedError
 from ensemake.python.table import table
 from ensemake.sweep import strategies

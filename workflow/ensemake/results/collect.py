@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemake.atomic import write_atomically
 from ensemake.config.reserved import IDENTITY, OUTCOME
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 from ensemake.member.plan import Planned, Work
 from ensemake.member.state import MEANING, State, StatusFile
 from ensemake.results.metrics import Patience, read_metrics

@@ -14,7 +14,7 @@ from typing import Any
 import regex
 
 from ensemake.atomic import LARGEST, read_end, read_whole
-from ensemake.config.schema import Metric
+from ensemake.config.metric import Metric
 from ensemake.sweep.tables import (
     Table,
     decoded,

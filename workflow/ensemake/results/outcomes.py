@@ -12,7 +12,7 @@ from typing import Any
 
 from ensemake.atomic import LARGEST, read_end, read_whole
 from ensemake.config.faults import printable
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 from ensemake.lock import holder
 from ensemake.member.layout import SUBFOLDER
 from ensemake.member.plan import Planned, Work

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 
 from ensemake.config.faults import printable
-from ensemake.config.schema import Model, Scalar
+from ensemake.config.scalars import Scalar
+from ensemake.config.schema import Model
 from ensemake.member.command import (
     arguments,
     environment,

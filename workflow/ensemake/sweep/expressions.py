@@ -16,7 +16,7 @@ import jinja2.meta
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 from ensemake.sweep.bounds import BoundedEnvironment, rendered
 from ensemake.sweep.spaces import nearest
 

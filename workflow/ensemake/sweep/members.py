@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, overload
 
 from ensemake.config.faults import KeyedError, KeyPath, did_you_mean
-from ensemake.config.schema import Ensemble, Model, Scalar
+from ensemake.config.scalars import Scalar
+from ensemake.config.schema import Ensemble, Model
 from ensemake.sweep import strategies
 from ensemake.sweep.bounds import MOST_BITS
 from ensemake.sweep.expressions import Expression, expression

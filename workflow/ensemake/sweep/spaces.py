@@ -18,7 +18,7 @@ from typing import overload
 
 from ensemake.atomic import LARGEST, read_whole
 from ensemake.config.reserved import COLUMNS
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 from ensemake.sweep.tables import Table, decoded, is_number, is_unicode, read_table, without_units
 
 Point = tuple[Scalar, ...]

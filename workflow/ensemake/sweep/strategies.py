@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ensemake.config.schema import Scalar
+from ensemake.config.scalars import Scalar
 from ensemake.sweep.spaces import (
     Axis,
     Distribution,

@@ -1,9 +1,12 @@
 """What a notebook shows: small HTML tables, and one that follows a run."""
 
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+
+from tabulate import tabulate  # type: ignore[import-untyped]
 
 from ensemake.config.faults import printable
 from ensemake.python.statuses import Status
@@ -67,10 +70,6 @@ def _cell(value: object) -> str:
 
 def html_table(caption: str, head: list[str], rows: list[list[str]]) -> str:
     """Return a table as HTML; all text is taken literally."""
-    lines = [_row("th", head), *(_row("td", row) for row in rows)]
-    return f"<table><caption>{escape(caption)}</caption>{''.join(lines)}</table>"
-
-
-def _row(cell: str, texts: list[str]) -> str:
-    cells = "".join(f"<{cell}>{escape(text)}</{cell}>" for text in texts)
-    return f"<tr>{cells}</tr>"
+    whole = str(tabulate(rows, head, tablefmt="html", disable_numparse=True))
+    whole = re.sub(" +</t", "</t", whole)  # it pads cells as in a text
+    return whole.replace("<table>", f"<table><caption>{escape(caption)}</caption>", 1)

@@ -101,7 +101,7 @@ def _result(
     work: Work, index: int, outcome: Outcome, faults: list[str], patience: Patience
 ) -> dict[str, Any]:
     member = outcome.member
-    row = _identity(index, member) | {"status": outcome.state} | _told(outcome.status)
+    row = _identity(index, member) | {"status": outcome.state} | _status_cells(outcome.status)
     if outcome.state == "killed" and outcome.status is None:
         row["reason"] = MEANING["killed"]
     if outcome.state == "completed" and work.settings.metrics:
@@ -113,7 +113,7 @@ def _result(
     return row
 
 
-def _told(status: StatusFile | None) -> dict[str, Any]:
+def _status_cells(status: StatusFile | None) -> dict[str, Any]:
     if status is None:
         return {}
     return {

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 
+from tabulate import tabulate  # type: ignore[import-untyped]
+
 from ensemake.config.faults import printable
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Model
@@ -120,22 +122,23 @@ def _table(members: Sequence[Planned]) -> list[str]:
     shown = list(members) if few else [*members[:ENDS], *members[-ENDS:]]
     rows = [["member", *names], *([m.name, *(str(m.values[n]) for n in names)] for m in shown)]
     columns, left_out = _fitting(list(zip(*rows, strict=True)))
-    lines = ["  " + "  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    told = tabulate(list(zip(*columns, strict=True)), tablefmt="plain", disable_numparse=True)
+    lines = [f"  {line}".rstrip() for line in told.splitlines()]
     if not few:
         lines.insert(1 + ENDS, f"  ... {len(members) - 2 * ENDS} more")
     return [*lines, *([f"  and {left_out} more columns"] if left_out else [])]
 
 
 def _fitting(columns: Sequence[Sequence[str]]) -> tuple[list[list[str]], int]:
-    padded: list[list[str]] = []
+    fitting: list[list[str]] = []
     used = 0
     for column in columns:
         width = min(24, max(map(len, column)))
         used += width + 2
-        if padded and used > WIDTH:
+        if fitting and used > WIDTH:
             break
-        padded.append([_cut(cell, width).ljust(width) for cell in column])
-    return padded, len(columns) - len(padded)
+        fitting.append([_cut(cell, width) for cell in column])
+    return fitting, len(columns) - len(fitting)
 
 
 def _cut(text: str, width: int) -> str:

@@ -56,3 +56,35 @@ def test_brackets_too_deep(compiled: Callable[[str], object]) -> None:
     deep = "(" * 5000 + "x" + ")" * 5000
     with pytest.raises(ValueError, match="too deep"):
         compiled(deep if compiled is expression else f"{{{{ {deep} }}}}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'x'.center(10**9)",
+        "'x'.ljust(999999999)",
+        "'x' | center(999999999)",
+        "'%0999999999d' % 1",
+        "'%0999999999d' | format(1)",
+        "'{:999999999}'.format(1)",
+        "'a\nb' | indent(999999999)",
+    ],
+)
+def test_widths_that_would_fill_the_memory_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="width is too large"):
+        expression(text).evaluate({})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("'%08d' % 123456789", "123456789"),
+        ("'%d' | format(99999999)", "99999999"),
+        ("'{:.3e}'.format(1e10)", "1.000e+10"),
+        ("'x' | center(3)", " x "),
+        ("'1234567'.replace('1', '2')", "2234567"),
+        ("7 % 4", 3),
+    ],
+)
+def test_ordinary_formats_are_made(text: str, value: object) -> None:
+    assert expression(text).evaluate({}) == value

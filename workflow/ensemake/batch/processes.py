@@ -157,7 +157,8 @@ def _locked(directory: str) -> Iterator[int | None]:
     For run.sh it is a program to start, a quarter of what a member that does nothing costs.
     """
     try:
-        lock = os.open(os.path.join(directory, ".lock"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW  # a link is a program's
+        lock = os.open(os.path.join(directory, ".lock"), flags)
     except OSError:
         yield None
         return

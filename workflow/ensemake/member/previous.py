@@ -38,6 +38,8 @@ def make_way(directory: Path, digest: str, ran: str, kept: Collection[str]) -> N
     if not os.listdir(directory):  # as most are
         return
     folder = directory / FOLDER
+    if folder.is_symlink():  # a program's; what it leads to is not ours
+        folder.unlink()
     moving, back = folder / ".moving", folder / ".back"
     if back.is_dir():
         _finish(back, directory)

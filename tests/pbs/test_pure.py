@@ -329,9 +329,9 @@ def test_environment_arrives_whatever_it_holds(variables):
 def test_facts_about_this_host_stay_here():
     text = environment.shell_text(
         {"HOME": "/h", "TMPDIR": "/t", "PBS_JOBID": "1", "SNAKEMAKE_PROFILE": "pbs", "OK": "1",
-         "not a name": "x"}
+         "not a name": "x", "PBS_CONF_FILE": "/etc/my pbs.conf"}
     )  # fmt: skip
-    assert text == "export OK=1\n"
+    assert text == "export OK=1\nexport PBS_CONF_FILE='/etc/my pbs.conf'\n"
 
 
 def test_shell_functions_travel():

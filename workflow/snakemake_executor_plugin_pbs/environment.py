@@ -22,7 +22,8 @@ LEFT_OUT = frozenset(f"{HOST} {SESSION} {GPUS} {PROCESS} SNAKEMAKE_PROFILE".spli
 
 def travels(name: str) -> bool:
     """Tell whether a variable belongs into the job."""
-    return name not in LEFT_OUT and not name.startswith("PBS_")
+    of_the_job = name.startswith("PBS_") and name != "PBS_CONF_FILE"  # that says where PBS is
+    return name not in LEFT_OUT and not of_the_job
 
 
 def statement(name: str, value: str) -> str:

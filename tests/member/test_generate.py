@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from contextlib import suppress
@@ -251,6 +252,21 @@ def test_a_further_attempt_keeps_what_the_code_left_and_has_its_inputs_fresh(
     made(tmp_path, run_settings=keys, files=files)
     assert run(folder) == "0\nck\n"
     assert not (folder / "previous").exists()
+
+
+@pytest.mark.parametrize("replaced", ["sub", "sub/deep"])
+def test_a_folder_of_inputs_that_a_program_made_a_link_is_not_written_through(
+    tmp_path: Path, replaced: str
+) -> None:
+    write(tmp_path / "case" / "sub" / "deep" / "in.txt", "0\n")
+    write(tmp_path / "precious" / "in.txt", "mine")
+    write(tmp_path / "precious" / "deep" / "in.txt", "mine")
+    folder = made(tmp_path, files={"to_copy": ["case"]})
+    shutil.rmtree(folder / replaced)
+    (folder / replaced).symlink_to(tmp_path / "precious")
+    made(tmp_path, files={"to_copy": ["case"]})
+    assert (folder / "sub/deep/in.txt").read_text() == "0\n"
+    assert {path.read_text() for path in tmp_path.glob("precious/**/in.txt")} == {"mine"}
 
 
 def test_edited_back_it_is_as_it_was(tmp_path: Path) -> None:

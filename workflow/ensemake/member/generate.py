@@ -154,7 +154,7 @@ def _write_source(
 ) -> None:
     target = directory / source.target
     if target.parent != directory:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_inside(directory, target.parent)
     if source.kind == "link":
         _link(os.path.relpath(source.path, os.path.realpath(target.parent)), target)
     elif source.kind == "inner":
@@ -166,6 +166,19 @@ def _write_source(
     else:
         data, mode = templates(source.path)
         write_atomically(target, configured(source, data, settings, values), mode)
+
+
+def _make_inside(directory: Path, folder: Path) -> None:
+    """Make a folder of a member; a link on the way is a program's and leads out of here."""
+    for name in reversed(folder.relative_to(directory).parents[:-1]):
+        _not_a_link(directory / name)
+    _not_a_link(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _not_a_link(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
 
 
 def configured(source: Source, data: bytes, settings: Model, values: Mapping[str, Scalar]) -> bytes:

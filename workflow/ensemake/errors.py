@@ -33,3 +33,11 @@ class RunFailedError(EnsemakeError, RuntimeError):
 
 class WrongValueError(EnsemakeError, TypeError, ValueError):
     """A value that the config does not have there."""
+
+
+class NotYetKnownError(EnsemakeError, LookupError):
+    """Members are chosen by the results of another entity, which has not finished."""
+
+    def __init__(self, entity: str, source: str) -> None:
+        super().__init__(f"{entity}: its members are known once {source} has finished")
+        self.entity, self.source = entity, source

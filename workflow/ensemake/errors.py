@@ -31,5 +31,17 @@ class RunFailedError(EnsemakeError, RuntimeError):
         self.failed = failed or []
 
 
+class AllocationError(RunFailedError):
+    """A workload manager did not give nodes, or does not know them."""
+
+
+class StrategyError(EnsemakeError, TypeError, ValueError):
+    """A function that is a strategy failed, or returned no list of parameters."""
+
+
+class GenerateError(EnsemakeError, OSError):
+    """Directories of members could not be written."""
+
+
 class WrongValueError(EnsemakeError, TypeError, ValueError):
     """A value that the config does not have there."""

@@ -193,8 +193,8 @@ for _ensemake_text in status.json run.out run.err; do
   [[ ! -e $_ensemake_text && ! -L $_ensemake_text ]] || _ensemake_old+=("$_ensemake_text")
 done
 ((${#_ensemake_old[@]} == 0)) || rm -f "${_ensemake_old[@]}"
-printf '%s %d %s %d %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
-  "$_ensemake_started" >.lock
+printf '%s %d %s %d %s %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
+  "$_ensemake_started" "${SLURM_JOB_ID-${PBS_JOBID-}}" >.lock
 
 for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
   [ -n "${!_ensemake_text+x}" ] || {

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,6 +77,7 @@ def start(
     entities: Sequence[str],
     prepare: Callable[[], object],
     background: bool,
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start Snakemake in a session of its own, which outlives this process and its terminal.
 
@@ -94,6 +95,8 @@ def start(
         Called when it is certain that nobody else runs these entities.
     background
         Write to a log file; else to where this process writes.
+    environ
+        Its environment; by default that of this process.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def start(
         _forget_old(experiment, entities)
         prepare()
         stamp = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns()}"
-        return _spawn(command, base, folder(experiment) / stamp, entities, background)
+        return _spawn(command, base, folder(experiment) / stamp, entities, background, environ)
 
 
 @contextmanager
@@ -134,7 +137,12 @@ def _forget_old(experiment: Path, entities: Sequence[str]) -> None:
 
 
 def _spawn(
-    command: Sequence[str], base: Path, stem: Path, entities: Sequence[str], background: bool
+    command: Sequence[str],
+    base: Path,
+    stem: Path,
+    entities: Sequence[str],
+    background: bool,
+    environ: Mapping[str, str] | None,
 ) -> subprocess.Popen[bytes]:
     file, log = stem.with_suffix(".json"), stem.with_suffix(".log") if background else None
     with file.open("x") as record, open(log or os.devnull, "ab") as output:
@@ -142,6 +150,7 @@ def _spawn(
         process = subprocess.Popen(
             command,
             cwd=base,
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output if background else None,
             stderr=output if background else None,

@@ -12,6 +12,7 @@ from ensemake.batch.allocation import (
     cgroup_limits,
     count,
     expand_hostlist,
+    launcher_fault,
     own_node,
     pbs_nodes,
     repeated,
@@ -200,6 +201,29 @@ def test_a_qsub_that_translates_for_slurm_is_not_pbs(tmp_path: Path) -> None:
     assert workload_manager({}, lambda _: str(tmp_path / "qsub")) == "slurm"
     found = {command: str(tmp_path / "qsub") for command in ("qsub", "qstat", "qdel")}
     assert workload_manager({}, found.get) == "none"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "told"),
+    [
+        ("jsrun", "use srun"),
+        ("/opt/jsrun", "use srun"),
+        ("mpiexec", "Slurm's wrapper"),
+        ("srun", ""),
+        ("mpirun", ""),
+        ("auto", ""),
+    ],
+)
+def test_a_launcher_of_another_manager_is_told(tmp_path: Path, launcher: str, told: str) -> None:
+    (tmp_path / "mpiexec").write_text("#!/usr/bin/perl\n# mpiexec.slurm: srun in its place\n")
+    (tmp_path / "mpirun").write_bytes(b"\x7fELF slurm")
+    slurm = dict.fromkeys(("sbatch", "squeue", "scancel", "srun"), "/bin/true")
+    found = {**slurm, **{name: str(tmp_path / name) for name in ("mpiexec", "mpirun")}}
+    fault = launcher_fault(launcher, {}, found.get)
+    assert told in fault
+    assert bool(fault) == bool(told)
+    assert not launcher_fault("jsrun", {}, {**found, "jsrun": "/bin/true"}.get)
+    assert not launcher_fault("jsrun", {}, {}.get)
 
 
 @pytest.mark.parametrize(

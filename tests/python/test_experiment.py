@@ -598,7 +598,14 @@ def errors() -> dict[str, tuple[type[Exception], Callable[[Experiment], object]]
             ValueError,
             lambda exp: exp.finished(exp.create_model("m", rs(exp))),
         ),
-        "a member by itself": (ValueError, lambda exp: exp.start(sweep(exp).models[0])),
+        "a member by force": (
+            UnsupportedError,
+            lambda exp: exp.start(sweep(exp).models[0], force=True),
+        ),
+        "a member of a batch": (
+            UnsupportedError,
+            lambda exp: exp.start(sweep(exp, batch_settings=BatchSettings()).models[0]),
+        ),
         "verbosity": (ValueError, lambda exp: exp.preview(verbosity_level="all")),
         "format": (ValueError, lambda exp: exp.preview(output_format="html")),
         "unknown parameter as argument": (
@@ -795,11 +802,11 @@ def test_config_of_another_process_s_run_is_kept(
 def test_allocation_runs_in_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     exp = Experiment("alloc", launcher="slurm")
     sweep(exp)
-    assert exp._profile().endswith("/slurm")
+    assert exp._profile(None).endswith("/slurm")
     monkeypatch.setenv("SLURM_JOB_ID", "1")
-    assert exp._profile().endswith("/local")
+    assert exp._profile(None).endswith("/local")
     sweep(exp, batch_settings=BatchSettings())
-    assert exp._profile().endswith("/slurm")
+    assert exp._profile(None).endswith("/slurm")
 
 
 def test_import_is_cheap() -> None:

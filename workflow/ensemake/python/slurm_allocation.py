@@ -62,7 +62,9 @@ def release_allocation(alloc_id: str) -> None:
     AllocationError
         If Slurm does not know it.
     """
-    _asked("scancel", str(alloc_id))
+    told = _asked("scancel", str(alloc_id))
+    if "error" in told:  # its exit code is 0 all the same
+        raise AllocationError(told.strip())
 
 
 def _asked(*command: str) -> str:

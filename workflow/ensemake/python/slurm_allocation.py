@@ -62,8 +62,8 @@ def release_allocation(alloc_id: str) -> None:
     AllocationError
         If Slurm does not know it.
     """
-    told = _asked("scancel", str(alloc_id))
-    if "error" in told:  # its exit code is 0 all the same
+    told = _asked("scancel", "--verbose", str(alloc_id))
+    if "error" in told:  # its exit code is 0 all the same, and without --verbose it is silent
         raise AllocationError(told.strip())
 
 

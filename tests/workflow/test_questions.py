@@ -99,7 +99,7 @@ def test_results_that_can_only_be_read(sweep: Project) -> None:
         f"mount --bind {sweep.results} {sweep.results} && "
         f"mount -o remount,ro,bind {sweep.results} || exit 77\n"
         f"{python} status && {python} preview || exit 1\n"
-        f"{python} -n; {python}; [ $? = 1 ]"
+        f"{python} -n || exit 1\n{python}; [ $? = 1 ]"
     )
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", script],

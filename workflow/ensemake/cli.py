@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ensemake.config.faults import ConfigError, KeyedError, did_you_mean, printable
-from ensemake.errors import EnsemakeError
+from ensemake.errors import EnsemakeError, file_fault
 from ensemake.paths import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Command(click.Group):
         except BrokenPipeError:  # `| head`
             raise
         except OSError as error:
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+            raise click.ClickException(file_fault(error)) from None
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:

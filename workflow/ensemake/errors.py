@@ -1,5 +1,7 @@
 """What the Python interface raises; each error also is the builtin one it resembles."""
 
+from collections.abc import Callable
+
 
 class EnsemakeError(Exception):
     """Any error of the Python interface that is not a plain TypeError, ValueError or OSError."""
@@ -45,3 +47,24 @@ class GenerateError(EnsemakeError, OSError):
 
 class WrongValueError(EnsemakeError, TypeError, ValueError):
     """A value that the config does not have there."""
+
+
+def file_fault(error: OSError) -> str:
+    """Say what is wrong with a file, or a disk."""
+    return ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+
+
+def in_words(main: Callable[[], int | None]) -> int | str | None:
+    """Call a program's main function; what a full disk or Ctrl-C ends is told without frames.
+
+    Returns
+    -------
+    int, str or None
+        What ``SystemExit`` takes.
+    """
+    try:
+        return main()
+    except OSError as error:
+        return f"ensemake: {file_fault(error)}"
+    except KeyboardInterrupt:
+        return "ensemake: interrupted"

@@ -116,7 +116,7 @@ _ensemake_record() { # status, exit code, reason
     "$text" "$_ensemake_started" "$elapsed" "$_ensemake_attempt" "${reason//\"/\\\"}" \
     "${ENSEMAKE_RUN-}"
   if [[ -e status.json || -L status.json ]]; then
-    printf -v file '.%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM # none that anybody can know before
+    printf -v file '.ensemake-%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM # a name nobody knows
   fi
   set -C # create the file, do not follow a link
   printf '%s\n' "$text" >$file

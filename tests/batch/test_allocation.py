@@ -145,10 +145,19 @@ def test_pbs_knows_what_a_job_has_of_each_node(hosts: str, vnodes: str, nodes: l
     assert pbs_nodes(["a.site", "b.site"], 3, 2, told) == nodes
 
 
-def test_a_pbs_job_is_read_from_its_file(tmp_path: Path) -> None:
+def test_a_pbs_job_is_read_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "nodes").write_text("a\nb\n")
     job = {"PBS_NODEFILE": str(tmp_path / "nodes"), "NCPUS": "2"}
-    assert allocation(job) == [Node("a", 2, None, 0), Node("b", 2, None, 0)]
+    both = [Node("a", 2, None, 0), Node("b", 2, None, 0)]
+    assert allocation(job) == both
+    assert not capsys.readouterr().err
+    (tmp_path / "qstat").write_text("#!/bin/sh\necho no server >&2; exit 1\n")
+    (tmp_path / "qstat").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert allocation({**job, "PBS_JOBID": "7.server"}) == both
+    assert "qstat tells nothing of job 7.server" in capsys.readouterr().err
 
 
 def test_without_a_job_this_machine_is_the_allocation() -> None:

@@ -252,6 +252,28 @@ def results_command(question: Question, entities: Sequence[str]) -> None:
     click.echo(write_page(config))
 
 
+@ensemake.command()
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where to."
+)
+@entities
+@of_experiment
+@asked
+def page_command(question: Question, entities: Sequence[str], to: Path | None) -> None:
+    """Write the page from the tables that are there; with --to, of results that are not yours."""
+    from ensemake.show.page import write_page
+
+    to = to and to.absolute()
+    config, works = question.ran(entities)
+    kept = {work.entity for work in works}
+    kinds = ("models", "ensembles")
+    parts = {
+        kind: {name: one for name, one in getattr(config, kind).items() if name in kept}
+        for kind in kinds
+    }
+    click.echo(write_page(config.model_copy(update=parts), to=to))
+
+
 def _write(work: "Work") -> list[str]:
     from ensemake.results.collect import write_members, write_results
     from ensemake.results.outcomes import outcomes, status_lines

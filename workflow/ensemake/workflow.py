@@ -57,7 +57,7 @@ from ensemake.show.page import page_path
 from ensemake.show.progress import EXPECTED
 
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
-PATIENCE_S = 10.0  # of one who has stopped a run, for its tables
+PATIENCE_S = 5.0  # of one who has stopped a run, for its tables
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -173,7 +174,14 @@ def _job_description(environ: Mapping[str, str]) -> str:
 
 def _pbs_description(environ: Mapping[str, str]) -> str:
     job = environ.get("PBS_JOBID")
-    return _answer("qstat", "-f", "-F", "dsv", job) if job else ""
+    told = _answer("qstat", "-f", "-F", "dsv", job) if job else ""
+    if job and not told:
+        print(
+            f"ensemake: qstat tells nothing of job {job}; taken from its node file: the nodes, and "
+            "for each the CPUs of the first, without a limit of memory",
+            file=sys.stderr,
+        )
+    return told
 
 
 def _answer(*command: str) -> str:

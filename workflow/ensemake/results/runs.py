@@ -1,7 +1,8 @@
-"""Runs of Snakemake that Python started: a file each, locked for as long as the run lives.
+"""Runs of Snakemake, as Python sees them: who runs what is told by the lock of each entity.
 
-The lock is handed down to Snakemake and ends with it, however it ends, so that any process can
-tell who runs what. The files lie in ``<experiment>/.ensemake/started``, beside the runs' logs.
+A run that Python started takes those locks some seconds later. Until then a file of its own tells
+of it, locked from the start: the lock is handed down to Snakemake and ends with it, however it
+ends. These files lie in ``<experiment>/.ensemake/started``, beside the runs' logs.
 """
 
 import fcntl
@@ -14,9 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ensemake.errors import RunningError
+from ensemake.lock import holder
 from ensemake.member.state import is_locked
 
 STOPPED = ".stopped"  # instead of .json
@@ -47,12 +50,23 @@ def folder(experiment: Path) -> Path:
 def alive(experiment: Path, entities: Sequence[str] | None = None) -> list[Run]:
     """Return the runs that are under way: all, or those of any of these entities."""
     files = sorted(folder(experiment).glob("*.json"))
-    found = [_read(file) for file in files if is_locked(file)]
+    begun = [run for file in files if is_locked(file) and (run := _read(file))]
+    ours = {(run.host, run.pid) for run in begun}
+    others = [run for run in _holders(experiment) if (run.host, run.pid) not in ours]
     return [
         run
-        for run in found
-        if run and (entities is None or not set(entities).isdisjoint(run.entities))
+        for run in [*begun, *others]
+        if entities is None or not set(entities).isdisjoint(run.entities)
     ]
+
+
+def _holders(experiment: Path) -> Iterator[Run]:
+    """Yield what holds the locks of entities, one by one, whoever started it."""
+    for path in sorted((experiment / ".ensemake").glob("*/run.lock")):
+        found = holder(path)
+        if found and (is_locked(path) or found.host != socket.gethostname()):
+            started = datetime.fromisoformat(found.since).astimezone().isoformat()
+            yield Run(found.pid, found.host, started, [path.parent.name], path)
 
 
 def was_stopped(experiment: Path, entity: str) -> bool:
@@ -188,13 +202,22 @@ def stop(run: Run) -> None:
         raise RunningError(f"{', '.join(run.entities)}: run by {run}; stop it there")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(run.pid, number)
+            _signal(run.pid, number)
         except ProcessLookupError:
             break
         if _ended(run):
             break
-    with suppress(FileNotFoundError):
-        run.file.rename(run.file.with_suffix(STOPPED))
+    if run.file.suffix == ".json":
+        with suppress(FileNotFoundError):
+            run.file.rename(run.file.with_suffix(STOPPED))
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Signal a run's process group; without one of its own, as in a script, the run alone."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        os.kill(pid, number)
 
 
 def _ended(run: Run) -> bool:

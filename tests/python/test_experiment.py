@@ -328,6 +328,32 @@ def test_two_processes_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.workflow
+def test_a_run_that_a_terminal_started_is_known(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, reap: list[subprocess.Popen[str]]
+) -> None:
+    monkeypatch.setenv("SLEEP", "60")
+    exp = Experiment("e")
+    ensemble, other = sweep(exp), exp.create_model("m", exp.create_run_settings("true"))
+    config = str(exp.save().relative_to(folder))
+    words = ["--snakefile", str(SNAKEFILE), "--configfile", config, "--cores", "2"]
+    command = [sys.executable, "-m", "snakemake", "collect_sweep", *words]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    reap.append(process)
+    until(lambda: len(ran(folder)) == 2)
+    assert sorted(exp.get_status(ensemble)) == ["Queued", "Running", "Running"]
+    assert exp.get_status(other) == ["NeverStarted"]
+    with pytest.raises(RunningError, match=f"process {process.pid} on "):
+        exp.start(ensemble, block=False)
+    exp.stop(ensemble)
+    output, _ = process.communicate()
+    assert process.returncode != 0, output
+    assert sorted(exp.get_status(ensemble)) == ["Cancelled", "Cancelled", "NeverStarted"]
+    exp.poll(0.1)  # nothing runs
+
+
+@pytest.mark.workflow
 @pytest.mark.usefixtures("no_leftovers")
 def test_background_survives_its_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLEEP", "3")

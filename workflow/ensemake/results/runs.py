@@ -64,7 +64,7 @@ def _holders(experiment: Path) -> Iterator[Run]:
     """Yield what holds the locks of entities, one by one, whoever started it."""
     for path in sorted((experiment / ".ensemake").glob("*/run.lock")):
         found = holder(path)
-        if found and (is_locked(path) or found.host != socket.gethostname()):
+        if found and is_locked(path):
             started = datetime.fromisoformat(found.since).astimezone().isoformat()
             yield Run(found.pid, found.host, started, [path.parent.name], path)
 
@@ -213,11 +213,15 @@ def stop(run: Run) -> None:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    """Signal a run's process group; without one of its own, as in a script, the run alone."""
+    """Signal a run's process group, as a terminal does; the run alone if that is ours as well."""
     try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
+        group = os.getpgid(pid)
+    except ProcessLookupError:  # what it started may live
+        group = pid
+    if group == os.getpgrp():
         os.kill(pid, number)
+    else:
+        os.killpg(group, number)
 
 
 def _ended(run: Run) -> bool:

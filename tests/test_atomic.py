@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ensemake.atomic import clear_dead, replacing, write_atomically
 
 WRITER = """
@@ -26,9 +28,15 @@ def test_what_the_dead_left_is_cleared_and_what_the_living_write_is_not(tmp_path
     mine = tmp_path / ".0123456789ab.tmp"  # a program's
     mine.touch()
     command = [sys.executable, "-c", WRITER]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    killed, living = (subprocess.Popen(command, cwd=tmp_path, text=True, **pipes) for _ in range(2))
-    names = [process.stdout.readline().strip() for process in (killed, living)]
+    killed, living = (
+        subprocess.Popen(
+            command, cwd=tmp_path, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    )
+    assert killed.stdout
+    assert living.stdout
+    names = [pipe.readline().strip() for pipe in (killed.stdout, living.stdout)]
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     (tmp_path / ".ensemake-0123456789ab.tmp").symlink_to("nowhere")
@@ -42,21 +50,14 @@ def test_what_the_dead_left_is_cleared_and_what_the_living_write_is_not(tmp_path
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "table").mkdir()
-    try:
+    with pytest.raises(OSError, match="table"):
         write_atomically(tmp_path / "table", b"x")
-    except OSError as error:
-        assert "table" in str(error)
-    else:
-        raise AssertionError("a folder was replaced")
     assert os.listdir(tmp_path) == ["table"]
 
 
 def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
-    full = Path("/dev/full")
-    try:
-        with replacing(tmp_path / "table"), full.open("wb", buffering=0) as file:
-            file.write(b"x")
-    except OSError as error:
-        assert error.filename == str(tmp_path / "table")
-    else:
-        raise AssertionError("/dev/full has room")
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError, match="No space left") as told, replacing(tmp_path / "table"):
+        os.write(full, b"x")
+    os.close(full)
+    assert told.value.filename == str(tmp_path / "table")

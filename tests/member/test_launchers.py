@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from ensemake.config.schema import Config, RunSettings
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
 from ensemake.member.launchers import launch_lines
-from ensemake.member.plan import Plan, Planned, expand_work
+from ensemake.member.plan import Plan, Planned
 
 FAKE = '#!/bin/bash\nprintf "%s\\n" "$(basename "$0")" "$@" "A=${A-}"\n'
 LAUNCHERS = ("srun", "mpirun", "mpiexec", "aprun", "jsrun")

@@ -49,6 +49,14 @@ class WrongValueError(EnsemakeError, TypeError, ValueError):
     """A value that the config does not have there."""
 
 
+class NotYetKnownError(EnsemakeError, LookupError):
+    """Members are chosen by the results of another entity, which has not finished."""
+
+    def __init__(self, entity: str, source: str) -> None:
+        super().__init__(f"{entity}: its members are known once {source} has finished")
+        self.entity, self.source = entity, source
+
+
 def file_fault(error: OSError) -> str:
     """Say what is wrong with a file, or a disk."""
     return ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)

@@ -26,23 +26,27 @@ from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
+from snakemake.exceptions import IncompleteCheckpointException
 from snakemake.jobs import Job
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
 from ensemake.atomic import LARGEST, PRIVATE, clear_dead, read_whole, write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
+from ensemake.batch.runner import CARRY_ON
 from ensemake.check import check_config, check_shape, expanded, rule_name
 from ensemake.cluster.end_reasons import cluster_reason, explain
 from ensemake.cluster.resources import batch_resources, member_resources
 from ensemake.cluster.slurm_jobs import submit_plainly
 from ensemake.cluster.slurm_polling import be_patient
 from ensemake.config.faults import ConfigError, Fault
+from ensemake.config.inputs import Choice
 from ensemake.config.schema import BatchSettings, Config, Model, Resource, shareable
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.errors import RunningError, file_fault
 from ensemake.lock import hold
 from ensemake.member.command import resource
+from ensemake.member.expansion import Expansion
 from ensemake.member.files import sources
 from ensemake.member.launchers import STEPS
 from ensemake.member.layout import Layout, config_copy, layout, root
@@ -50,14 +54,17 @@ from ensemake.member.plan import Plan, Planned, Work, save_work
 from ensemake.member.state import State, StatusFile, is_generated, state
 from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
+from ensemake.results.choose import choose
 from ensemake.results.collect import members_digest, results_state
 from ensemake.results.outcomes import read_collected
 from ensemake.results.provenance import VARIABLE
 from ensemake.show.page import page_path
-from ensemake.show.progress import EXPECTED
+from ensemake.show.progress import CARRYING_ON, EXPECTED
+from ensemake.sweep.upstream import choices, takes_from
 
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
 PATIENCE_S = 5.0  # of one who has stopped a run, for its tables
+ATTEMPT = "ensemake_attempt"  # a resource, for only those know it
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
 
 
@@ -88,7 +95,10 @@ class ExperimentRules:
         self.is_module = not workflow.modifier.is_main_snakefile()
         if not self.is_main:
             provenance.join_run(self.root)
+        self.checkpoints = workflow.globals["checkpoints"]  # those of this module
+        self.expansion = Expansion(self.config, choose=self._choose)
         self.entities = [EntityRules(self, name) for name in self.config.entities]
+        self.by_name = {entity.name: entity for entity in self.entities}
         self.batched = [entity for entity in self.entities if entity.is_batched]
         self.single = [entity for entity in self.entities if not entity.is_batched]
         self.ended: list[tuple[list[Path], str]] = []  # members whose job the cluster ended, why
@@ -98,6 +108,18 @@ class ExperimentRules:
     def tables(self) -> list[str]:
         """Results of every entity: tables and plots."""
         return [path for entity in self.entities for path in [entity.results, *entity.plots]]
+
+    @property
+    def sources(self) -> "list[EntityRules]":
+        """Those that others take from: their jobs end well, and another tells what failed."""
+        return [entity for entity in self.entities if entity.is_source]
+
+    def verdicts(self, wildcards: object) -> list[str]:
+        """Markers of the sources whose members all completed, as far as some are to run."""
+        return [path for entity in self.sources for path in entity.verdict(wildcards)]
+
+    def _choose(self, work: Work, choice: Choice | None) -> list[str] | None:
+        return choose(work, choice, self.by_name[work.entity].has_ended)
 
     @property
     def page(self) -> str:
@@ -316,7 +338,95 @@ class EntityRules:
     def work(self) -> Work:
         """The members, expanded once."""
         with _ExitOnFaults():
-            return expanded(self.experiment.document, self.experiment.config, self.name)
+            return expanded(self.experiment.document, self.experiment.expansion.work, self.name)
+
+    @cached_property
+    def sources(self) -> "list[EntityRules]":
+        """Those that it takes from."""
+        return [self.experiment.by_name[name] for name in takes_from(self.settings)]
+
+    @cached_property
+    def is_source(self) -> bool:
+        """Whether others take from it."""
+        others = self.experiment.config.entities.values()
+        return any(self.name in takes_from(other) for other in others)
+
+    @cached_property
+    def carries_on(self) -> bool:
+        """Whether others go on when members of it have failed: its jobs end well then.
+
+        A job of one member that fails holds up just what needs it, which is as it should be.
+        """
+        takers = [other for other in self.experiment.entities if self in other.sources]
+        return any(
+            self.is_batched or one.is_batched or one.carries_on or self in one._chosen_from
+            for one in takers
+        )
+
+    @property
+    def carry_on(self) -> str | Callable[..., str]:
+        """Shell words by which a job's last attempt ends well, for those that wait for its end."""
+        return self._carry_on if self.carries_on else ""
+
+    def _carry_on(self, wildcards: object, resources: Any) -> str:
+        attempt = getattr(resources, ATTEMPT, 1)
+        is_last = attempt > self.experiment.workflow.execution_settings.retries
+        return f"export {CARRY_ON}=1;" if is_last else ""
+
+    # ---- members that are chosen by what others have left: known when those have ended ----
+
+    @property
+    def ended(self) -> str:
+        """Marker of a source all of whose members have ended."""
+        return str(self.layout.state / "all.ended")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all members have ended that this run had to run."""
+        return self.ended in self.experiment.workflow.checkpoints.created_output
+
+    @cached_property
+    def _chosen_from(self) -> "list[EntityRules]":
+        """Those whose results decide which members there are, or what they take."""
+        by_results = [one.members for one in choices(self.settings).values() if one.by_results]
+        lenient = [name for name, one in self.settings.inputs.items() if one.allow_failed]
+        names = dict.fromkeys([*by_results, *lenient])
+        return [self.experiment.by_name[name] for name in names]
+
+    def wait(self) -> None:
+        """Raise Snakemake's exception for what is not known yet; return once all is known."""
+        for source in self.sources:
+            source.wait()
+        for source in self._chosen_from:
+            if source.pending and not source.has_ended:
+                getattr(self.experiment.checkpoints, f"ended_{source.rule}").get()
+
+    def known(self, wildcards: object) -> list[str]:
+        """No files, once the members are known: an input function."""
+        if self.experiment.is_main:
+            self.wait()
+        return []
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the members are known already."""
+        try:
+            self.wait()
+        except IncompleteCheckpointException:
+            return False
+        return True
+
+    def verdict(self, wildcards: object) -> list[str]:
+        """Marker that says that all members completed; none if none is to run."""
+        if not self.experiment.is_main:
+            return []
+        self.wait()
+        return [self.completed] if self.carries_on and self.pending else []
+
+    @property
+    def completed(self) -> str:
+        """Marker of a source all of whose members completed."""
+        return str(self.layout.state / "all.completed")
 
     # ---- the look: what is to be done; writes nothing ----
 
@@ -352,7 +462,8 @@ class EntityRules:
         """Whether the command line asks to run the members again (-R, -F)."""
         settings = self.experiment.workflow.dag_settings
         rule = f"batch_{self.rule}" if self.is_batched else self.rule
-        return bool(settings.forceall or rule in settings.forcerun)
+        own = bool(settings.forceall or rule in settings.forcerun)
+        return own or any(source._is_forced for source in self.sources)
 
     @cached_property
     def chunks(self) -> dict[str, Plan]:
@@ -364,6 +475,8 @@ class EntityRules:
             self._apply(chunks)
         names = chunks if self.is_batched else map(self._place, self.pending)
         self.experiment.make_anew(map(self.layout.done, names))
+        if self.pending and self.is_source:
+            self.experiment.make_anew([self.ended, self.completed])
         return chunks
 
     def _left_in_queue(self) -> list[str]:
@@ -409,8 +522,44 @@ class EntityRules:
     # ---- input functions, params, commands ----
 
     def all_generated(self, wildcards: object) -> list[str]:
-        """Markers of all chunks that have to be generated."""
-        return [self._generated(chunk) for chunk in self.chunks]
+        """Markers of all chunks that have to be generated; none while nobody knows the members."""
+        return [self._generated(chunk) for chunk in self.chunks] if self.is_known else []
+
+    def all_members(self, wildcards: object) -> list[str]:
+        """Table of the members, if they are known already."""
+        return [self.members] if self.experiment.is_main and self.is_known else []
+
+    @of_wildcards
+    def inputs_for(self, wildcards: Any) -> list[str]:
+        """Markers of what a member, or the members of a batch, take from others."""
+        if not self.experiment.is_main or not self.sources:
+            return []
+        chunk = getattr(wildcards, "chunk", None)
+        member = self._planned.get(self._member(wildcards))
+        members = self.chunks[chunk].members if chunk else [member] if member else []
+        taken: dict[str, dict[str, None]] = {}
+        for one in members:
+            for entity, names in one.inputs:
+                taken.setdefault(entity, {}).update(dict.fromkeys(names))
+        by_name = self.experiment.by_name
+        return [path for name, names in taken.items() for path in by_name[name].ends_of(names)]
+
+    def ends_of(self, names: Collection[str]) -> list[str]:
+        """Markers of these members' ends, as far as they are to run."""
+        if not self.pending:
+            return []
+        self._ask()
+        if len(names) == len(self.work.planned):
+            return [self.ended]
+        return list(dict.fromkeys(self._ends[name] for name in names if name in self._ends))
+
+    @cached_property
+    def _ends(self) -> dict[str, str]:
+        """Markers of the members that are to run, by name."""
+        if self.is_batched:
+            plans = self.chunks.items()
+            return {m.name: str(self.layout.done(c)) for c, plan in plans for m in plan.members}
+        return {m.name: str(self.layout.done(self._place(m))) for m in self.pending}
 
     @of_wildcards
     def generated_for(self, wildcards: Any) -> list[str]:
@@ -424,19 +573,32 @@ class EntityRules:
         """Markers of all that has to run; the table is made anew if there are any."""
         if not self.experiment.is_main:
             return []
-        self.asked = True
-        chunks = self.chunks
+        self.wait()
+        self._ask()
         if self._collected.get("state") != self._state_hash:
             self.experiment.make_anew([self.results])
         if not self.pending:
             return []
         self.experiment.make_anew([self.results])
-        EXPECTED[self.name] = len(self.pending)
-        names: Collection[str] = [self._place(member) for member in self.pending]
-        if self.is_batched:  # one that may be under way has members that are complete by now
-            names = chunks
-            EXPECTED[self.name] = sum(len(plan.members) for plan in chunks.values())
+        return [self.ended] if self.is_source else self.all_ended(wildcards)
+
+    def all_ended(self, wildcards: object) -> list[str]:
+        """Markers of the ends of all that has to run."""
+        if not self.experiment.is_main:
+            return []
+        names = self.chunks if self.is_batched else map(self._place, self.pending)
         return [str(self.layout.done(name)) for name in names]
+
+    def _ask(self) -> None:
+        """Note that this run is to run members."""
+        self.asked = True
+        if self.carries_on:
+            CARRYING_ON.add(self.name)
+        plans = self.chunks.values()  # a run has saved what tables are written from
+        if self.pending:
+            # a batch that may be under way has members that are complete by now
+            in_plans = sum(len(plan.members) for plan in plans)
+            EXPECTED[self.name] = in_plans if self.is_batched else len(self.pending)
 
     @cached_property
     def _collected(self) -> dict[str, Any]:
@@ -449,6 +611,8 @@ class EntityRules:
 
     def planned_for(self, wildcards: Any) -> list[str]:
         """Marker of a member's chunk, if its files have to be written."""
+        if self.experiment.is_main:
+            self.wait()
         place = self._member(wildcards)
         planned, chunk = self._planned.get(place), self._chunk_of.get(place)
         if planned and is_generated(Path(planned.directory), planned.digest):
@@ -465,6 +629,24 @@ class EntityRules:
         """Path of a member's run.sh."""
         return str(self.layout.member("{member}") / "run.sh")
 
+    @property
+    def gathers(self) -> bool:
+        """Whether a member takes from many others, whose files and results are gathered first."""
+        return any(taken.members == "all" for taken in self.settings.inputs.values())
+
+    @property
+    def command(self) -> list[str] | Callable[..., list[str]]:
+        """Words that run a member: its run.sh, or what gathers for it first."""
+        return self._gather if self.gathers else ["bash", "-p", self.script]
+
+    def _gather(self, wildcards: Any) -> list[str]:
+        words = self.experiment.command("gather.py")
+        return [*words, self._plan_for(wildcards), self.member_name(wildcards)]
+
+    def _plan_for(self, wildcards: Any) -> str:
+        chunk = self._chunk_of.get(self._member(wildcards)) if self.experiment.is_main else None
+        return str(self.layout.plan(chunk)) if chunk else ""
+
     def member_name(self, wildcards: Any) -> str:
         """Name of a member: of a model, its only one's."""
         return Path(self._member(wildcards)).name
@@ -477,7 +659,7 @@ class EntityRules:
 
     def members_digest(self, wildcards: object) -> str:
         """Changes when members.csv has to."""
-        if not self.experiment.is_main:
+        if not self.experiment.is_main or not self.is_known:
             return ""
         assert self.chunks is not None  # a run has saved what the table is written from
         return members_digest(self.work)
@@ -486,6 +668,7 @@ class EntityRules:
     def _planned(self) -> dict[str, Planned]:
         if not self.experiment.is_main:
             return {}
+        self.wait()
         return {self._place(member): member for member in self.work.planned}
 
     def _place(self, member: Planned) -> str:
@@ -512,9 +695,13 @@ class EntityRules:
         return 1 if is_submitted else int(self.experiment.workflow.cores)
 
     @property
-    def batch_resources(self) -> dict[str, Resource]:
+    def batch_resources(self) -> dict[str, Any]:
         """Resources of a batch."""
-        return batch_resources(self._batch, self.settings.resources)
+        return batch_resources(self._batch, self.settings.resources) | self._attempt
+
+    @property
+    def _attempt(self) -> dict[str, Any]:
+        return {ATTEMPT: lambda wildcards, attempt: attempt} if self.carries_on else {}
 
     @property
     def preamble(self) -> str:
@@ -536,7 +723,7 @@ class EntityRules:
     @property
     def resources(self) -> dict[str, Resource | Callable[..., Resource]]:
         """A member's resources in Snakemake's names; those of a site's plugins beside them."""
-        asked = member_resources(self.settings)
+        asked = member_resources(self.settings) | self._attempt
         # a function costs Snakemake several calls for each job
         return {
             name: partial(self._resource, value) if _is_template(value) else value
@@ -583,7 +770,8 @@ def _look_at_what_is_protected() -> None:
 def begin_run(experiment: ExperimentRules) -> None:
     """Leave a record of a run that runs members, and mend what we need of the executor."""
     _heed_signals(experiment)
-    pending = {e.name: len(e.pending) for e in experiment.entities if e.asked and e.pending}
+    asked = [entity for entity in experiment.entities if entity.asked]  # as far as it is known
+    pending = {entity.name: len(entity.pending) for entity in asked if entity.pending}
     with _as_far_as_there_is_room():
         if pending:
             provenance.record_start(experiment.root, experiment.config, pending)
@@ -675,16 +863,19 @@ def _as_far_as_there_is_room() -> Iterator[None]:
 
 def _summary(experiment: ExperimentRules, asked: list[str], succeeded: bool) -> str:
     """Tell the state; after a failure with new tables, for as long as somebody is patient."""
-    whose = [experiment.asked(None), "--", *asked]
-    if succeeded:
-        where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
-        return f"{_told([*experiment.ask('status'), *whose])[0]}\n{where}"
+    config = experiment.asked(None)
+    status, results = ([*experiment.ask(q), config, "--", *asked] for q in ("status", "results"))
     try:
-        seconds = PATIENCE_S if experiment.is_stopped else None
-        text, code = _told([*experiment.ask("results"), *whose], seconds)
+        if succeeded:
+            where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
+            return f"{_told(status)[0]}\n{where}"
+        text, code = _told(results, PATIENCE_S if experiment.is_stopped else None)
+        return f"{_told(status)[0]}\n{text}" if code else text
     except subprocess.TimeoutExpired:
-        text, code = f"In {PATIENCE_S:.0f} s no tables were made: ensemake results makes them", 1
-    return f"{_told([*experiment.ask('status'), *whose])[0]}\n{text}" if code else text
+        late = f"In {PATIENCE_S:.0f} s no tables were made: ensemake results makes them"
+        return f"{_told(status)[0]}\n{late}"
+    finally:
+        Path(config).unlink()
 
 
 def _told(words: list[str], seconds: float | None = None) -> tuple[str, int]:

@@ -27,10 +27,11 @@ from ensemake.config.schema import Resource
 from ensemake.member.command import member_outputs, resource
 from ensemake.member.plan import Plan, Planned, read_plan
 from ensemake.member.state import is_complete
+from ensemake.paths import share
 
 QUIET_S = 30.0  # a line of progress after this time at the latest
 NAMED = 10  # how many failed members the last lines name
-STATUSES = ("skipped", "completed", "failed", "cancelled", "killed", "lost")
+STATUSES = ("skipped", "completed", "failed", "cancelled", "killed", "lost", "blocked")
 NODE_FILE = ".nodes"
 # Open MPI 4, 5 and Intel MPI bind the processes of every launch to the same, a node's first, cores.
 UNBOUND = {
@@ -47,6 +48,7 @@ THREADS = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+CARRY_ON = "ENSEMAKE_CARRY_ON"  # others wait for the end of a job, whatever it is
 GRACE_S = 60.0  # how long agents that were told to end may take
 
 
@@ -104,8 +106,15 @@ class Leader:
     """Gives members to slots: to processes of its own, or through agents to other nodes."""
 
     def __init__(
-        self, plan: Plan, needs: Needs, nodes: list[Node], places: list[Slot], record: Record
+        self,
+        plan: Plan,
+        needs: Needs,
+        nodes: list[Node],
+        places: list[Slot],
+        record: Record,
+        file: Path,
     ) -> None:
+        self._file = file
         self._needs, self._threads = needs, threads_environ(plan, needs)
         self._plan, self._record, self._stopped = plan, record, False
         self._own = own_node(os.environ, nodes)
@@ -123,6 +132,11 @@ class Leader:
         self._is_crowded = any(times > 1 for times in used.values())
         self._take(places[: len(self._pending)], {node.name: node for node in nodes})
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a signal has ended it."""
+        return self._stopped
+
     def run(self) -> bool:
         """Run the members; True if all are complete."""
         began = time.monotonic()
@@ -139,9 +153,8 @@ class Leader:
     def _incomplete(self) -> deque[tuple[int, Planned]]:
         """Skipping costs a read here, and a bash if run.sh were left to find out."""
         left = deque[tuple[int, Planned]]()
-        settings = self._plan.settings
         for number, member in enumerate(self._plan.members):
-            outputs = member_outputs(settings, member.values)
+            outputs = member_outputs(self._plan.settings, self._plan.known(member))
             if is_complete(Path(member.directory), member.digest, outputs):
                 self._counts["skipped"] += 1
             else:
@@ -170,14 +183,27 @@ class Leader:
 
     def _start_members(self) -> None:
         while self._pending and self._free and not self._stopped:
-            self._start(*self._pending.popleft(), self._free.popleft())
+            number, member = self._pending.popleft()
+            blocking = self._plan.blocking(member)
+            if blocking:
+                self._block(member, blocking)
+            else:
+                self._start(number, member, self._free.popleft())
+
+    def _block(self, member: Planned, blocking: str) -> None:
+        """Leave out a member that takes from one that has not completed."""
+        self._counts["blocked"] += 1
+        end = End(-1, None, f"blocked: needs {blocking}")
+        self._failed.append((member, end, Slot((self._own or "",), 1)))
+        self._record.write("end", member=member.name, status="blocked", needs=blocking)
 
     def _start(self, number: int, member: Planned, slot: Slot) -> None:
         self._running[number] = slot, time.monotonic()
         variables = slot_environ(slot, self._needs, os.environ) | self._threads
         if self._needs.tasks > 1 and "SLURM_JOB_ID" not in os.environ:
             variables |= self._for_mpirun(slot, member)
-        task = Task(number, member.directory, member.digest, variables, slot.gpus)
+        command = gathering(self._plan, member, self._file)
+        task = Task(number, member.directory, member.digest, variables, slot.gpus, command)
         agent = self._agents.get(slot.nodes[0]) if len(slot.nodes) == 1 else None
         (agent or self._processes).start(task)
 
@@ -327,11 +353,22 @@ def needs_of(plan: Plan) -> Needs:
 def _most(value: Resource, plan: Plan) -> int:
     if not isinstance(value, str):
         return int(value)
-    return max(int(resource(value, {**m.values, "attempt": 1})) for m in plan.members)
+    return max(int(resource(value, {**plan.known(m), "attempt": 1})) for m in plan.members)
+
+
+def gathering(plan: Plan, member: Planned, file: Path) -> list[str]:
+    """Return the command of a member that gathers first; of others, none."""
+    if not any(plan.settings.inputs[entity].members == "all" for entity, _ in member.inputs):
+        return []
+    return [sys.executable, str(share() / "scripts" / "gather.py"), str(file), member.name]
 
 
 def run_batch(path: Path) -> int:
-    """Run the batch of a plan file and return the exit status."""
+    """Run the batch of a plan file and return the exit status.
+
+    Where others wait for its end, whatever it is, failed members are not its failure.
+    """
+    carries_on = os.environ.pop(CARRY_ON, "")  # not for members
     plan, nodes = read_plan(path), allocation(os.environ)
     needs = needs_of(plan)
     if len(nodes) == 1 and workload_manager(os.environ, lambda _: None) == "none":
@@ -343,7 +380,9 @@ def run_batch(path: Path) -> int:
             say(f"  {_words(node)}")
         return 1
     record = Record(path.with_name(path.name + ".record.jsonl"))
-    return 0 if Leader(plan, needs, nodes, places, record).run() else 1
+    leader = Leader(plan, needs, nodes, places, record, path)
+    all_complete = leader.run()
+    return 0 if all_complete or (carries_on and not leader.was_stopped) else 1
 
 
 def _words(thing: Needs | Node) -> str:

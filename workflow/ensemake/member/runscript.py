@@ -127,6 +127,7 @@ _ensemake_record() { # status, exit code, reason
 _ensemake_fail() { # status, exit code, reason
   _ensemake_say "$1: $3; see run.err"
   _ensemake_record "$@"
+  [ -z "$_ensemake_carry_on" ] || exit 0 # others wait for the end, whatever it is
   exit $(($2 ? $2 : 1))
 }
 
@@ -173,12 +174,13 @@ if ! [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]]; then
     flock 9 || _ensemake_say "this file system has no locks; going on without"
   fi
 fi
-unset -v ENSEMAKE_LOCKED # not for a run.sh that the command may start
+_ensemake_carry_on=${ENSEMAKE_CARRY_ON-}
+unset -v ENSEMAKE_LOCKED ENSEMAKE_CARRY_ON # not for a run.sh that the command may start
 if _ensemake_completed; then
   _ensemake_say "completed already, nothing to do"
   exit 0
 fi
-
+@NEEDS@
 _ensemake_last= _ensemake_attempt=0
 read -r _ensemake_last _ensemake_attempt _ <.lock || :
 if [ -n "$_ensemake_last" ] && [ "$_ensemake_last" != "$_ensemake_digest" ]; then
@@ -203,7 +205,7 @@ for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
   }
 done
 
-_ensemake_signal= _ensemake_child= _ensemake_killer=
+@TAKE@_ensemake_signal= _ensemake_child= _ensemake_killer=
 trap '_ensemake_stop TERM' TERM
 trap '_ensemake_stop INT' INT
 trap '_ensemake_stop HUP' HUP
@@ -265,6 +267,9 @@ class RunScript:
     container: Container | None = None
     several: bool = False  # the launch lines set the words of further programs
     preamble: Sequence[str] = ()  # shell lines of a batch, for who runs it by hand
+    inputs: Sequence[str] = ()  # lines that say what is taken from other members
+    needs: str = ""  # run before an attempt is begun
+    take: str = ""  # run as it begins
     top: str = "."  # the working directory, seen from the member's
 
 
@@ -293,8 +298,11 @@ def run_script(run: RunScript) -> str:
         + f"_ensemake_digest={quote(run.digest)}\n"
         + f"_ensemake_outputs=({quoted_words(run.outputs)})\n"
         + f"_ensemake_wanted=({quoted_words(list(run.passed.values()))})\n"
+        + "".join(f"{line}\n" for line in run.inputs)
         + START.format(lines="\n".join(lines), command=command)
         + MACHINERY.replace("@NAMES@", quote("|".join(FOR_BASH)))
+        .replace("@NEEDS@", run.needs)
+        .replace("@TAKE@", run.take)
     )
     if "\0" in text:
         raise ValueError("a NUL character in an argument or a variable; no program can be given it")

@@ -21,6 +21,7 @@ State = Literal[
     "killed",
     "running",
     "queued",
+    "blocked",
     "stale",
     "incomplete",
     "missing",
@@ -33,6 +34,7 @@ MEANING: dict[State, str] = {
     "killed": "started and never told how it ended",
     "running": "is being run",
     "queued": "submitted to a cluster, not started yet",
+    "blocked": "needs what another member failed to leave; runs once that has completed",
     "stale": "finished with another recipe; runs again",
     "incomplete": "finished, but an output is gone; runs again",
     "missing": "has not run",
@@ -110,6 +112,12 @@ def state(directory: Path, digest: str, outputs: Sequence[str]) -> tuple[State, 
 def is_complete(directory: Path, digest: str, outputs: Sequence[str]) -> bool:
     """Tell whether a member need not run."""
     return state(directory, digest, outputs)[0] == "completed"
+
+
+def has_completed(directory: Path, digest: str) -> bool:
+    """Tell whether a member has completed with this recipe, whatever became of its outputs."""
+    status = read_status(directory)
+    return status is not None and (status.status, status.digest) == ("completed", digest)
 
 
 def is_generated(directory: Path, digest: str) -> bool:

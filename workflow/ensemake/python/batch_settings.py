@@ -39,6 +39,8 @@ class BatchSettings(Face):
         Members per job; all of them if None.
     preamble
         Shell lines before the members, such as ``module load foo``.
+    with_
+        An entity that is taken from: its members are run in the same jobs.
     launcher
         Whose words the setters write: slurm or pbs.
     """
@@ -55,6 +57,9 @@ class BatchSettings(Face):
         lambda batch, options: values.option_names(options)
     )
     preamble = Key(lambda batch, lines: [lines] if isinstance(lines, str) else lines)
+    with_: Key[str | None] = Key(
+        lambda batch, other: None if other is None else values.entity_name(other), "with"
+    )
 
     def __init__(
         self,
@@ -66,8 +71,10 @@ class BatchSettings(Face):
         size: int | None = None,
         preamble: str | list[str] | None = None,
         launcher: str = "slurm",
+        with_: Any = None,
     ) -> None:
         super().__init__()
+        self.with_ = with_
         self.launcher = launcher
         self.size = size
         self.queue = queue or None

@@ -23,8 +23,9 @@ from ensemake.check import check_config, check_shape, rule_name
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.config.yamltext import config_text
 from ensemake.errors import GenerateError, RunFailedError, RunningError, UnsupportedError
+from ensemake.member.expansion import Expansion
 from ensemake.member.generate import generate
-from ensemake.member.plan import Work, expand_work
+from ensemake.member.plan import Work
 from ensemake.member.state import job_of
 from ensemake.paths import expanded_path, share, snakefile
 from ensemake.python.batch_settings import BATCH_CLASSES, BatchSettings
@@ -39,6 +40,7 @@ from ensemake.python.statuses import TERMINAL, Status, status_of
 from ensemake.python.telemetry import Telemetry
 from ensemake.python.values import Place
 from ensemake.results import runs
+from ensemake.results.choose import choose
 from ensemake.results.collect import results_frame
 from ensemake.results.outcomes import Outcome, outcomes, status_lines
 from ensemake.show.preview import preview_lines
@@ -89,7 +91,7 @@ class Experiment:
             raise TypeError(f"the name of an experiment is text, not {name!r}")
         self.name = name
         self.launcher = _launcher(launcher)
-        self.place = Place(Path.cwd(), _folder(name, exp_path))
+        self.place = Place(Path.cwd(), _folder(name, exp_path), self.as_config)
         folder = self.place.folder
         self.head = {"experiment": folder.name, "results": self.place.shown(folder.parent)}
         self.written: set[str] = set()
@@ -298,7 +300,7 @@ class Experiment:
         root = base / results / config["experiment"]
         self.name = known.get("name", config["experiment"])
         self.launcher = known.get("launcher", "local")
-        self.place = Place(base, Path(os.path.abspath(root)))
+        self.place = Place(base, Path(os.path.abspath(root)), self.as_config)
         self.head = {key: config[key] for key in config if key not in KINDS}
         self.written = set(config)
         self.entities = dict(loaded(config, self.place, self.launcher))
@@ -309,8 +311,8 @@ class Experiment:
 
     def _works(self, items: Iterable[Item]) -> list[Work]:
         """Expand entities, as the workflow would."""
-        config = check_shape(self._document())
-        return [expand_work(config, item.name, self.place.base) for item in items]
+        expansion = Expansion(check_shape(self._document()), self.place.base, choose)
+        return [expansion.work(item.name) for item in items]
 
     # ---- generating, starting, stopping ----
 

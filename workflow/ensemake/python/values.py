@@ -114,6 +114,30 @@ def spaces(params: Mapping[str, Any]) -> dict[str, Any]:
     return {_name(name): _space(name, value) for name, value in given.items()}
 
 
+def inputs(given: Mapping[Any, Any] | Iterable[Any] | None) -> dict[str, Any] | None:
+    """Return what is taken from others as a config has it: of entities, their names.
+
+    Raises
+    ------
+    TypeError
+        If one is neither an entity nor text.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        listed = [given] if isinstance(given, str) or hasattr(given, "name") else given
+        given = dict.fromkeys(listed)
+    return {entity_name(other): dict(taken or {}) for other, taken in given.items()}
+
+
+def entity_name(other: Any) -> str:
+    """Return the name of an entity, or the name that is given."""
+    name = getattr(other, "name", other)
+    if not isinstance(name, str):
+        raise TypeError(f"expected a model, an ensemble or the name of one, not {other!r}")
+    return name
+
+
 def _name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"the name of a parameter is text, not {name!r}")
@@ -122,7 +146,10 @@ def _name(name: object) -> str:
 
 def _space(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _space(name, items) for key, items in value.items()}
+        return {
+            key: entity_name(items) if key == "members" else _space(name, items)
+            for key, items in value.items()
+        }
     value = value.tolist() if hasattr(value, "tolist") else value  # NumPy, pandas
     if isinstance(value, list | tuple | range):
         return [_space(name, item) for item in value]
@@ -183,10 +210,13 @@ class Place:
         The working directory, from which the config's relative paths start.
     folder
         The experiment's folder: an entity's path is ``folder / name``.
+    config
+        Returns the experiment's config as it is now.
     """
 
     base: Path
     folder: Path
+    config: Callable[[], dict[str, Any]] = dict
 
     def check_path(self, name: str, path: str | os.PathLike[str] | None) -> None:
         """Refuse a path for an entity that is another than its own; the error says what to write.

@@ -104,6 +104,14 @@ def test_mpi_is_told_the_hosts_of_a_pbs_job(launchers: Path) -> None:
     assert "-machinefile" not in launched(launchers, {"run_command": "aprun"}, {}, **hosts)
 
 
+def test_pals_has_another_word_for_the_hosts(launchers: Path) -> None:
+    pals = launchers.parent / "pals" / "bin"
+    pals.mkdir(parents=True)
+    (launchers / "mpiexec").rename(pals / "mpiexec")
+    words = launched(pals, {"run_command": "mpiexec"}, {"tasks": 2}, PBS_NODEFILE="/all")
+    assert words == ["mpiexec", "-n", "2", "--hostfile", "/all", "echo"]
+
+
 @pytest.mark.parametrize(
     ("launcher", "expected"),
     [

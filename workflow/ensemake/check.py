@@ -1,6 +1,7 @@
 """From a config file to a checked `Config`: all faults at once, before anything is built or run."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ensemake.batch.allocation import launcher_fault
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
 from ensemake.config.reserved import COLUMNS
 from ensemake.config.scalars import Scalar
@@ -427,7 +429,7 @@ def _batch(entity: Model) -> Iterator[Problem]:
 
 def _program(entity: Model, base: Path) -> Iterator[Problem]:
     run = entity.run_settings
-    yield from _launch(entity)
+    yield from (told := list(_launch(entity)))
     if run.container is not None:
         if not (shutil.which("apptainer") or shutil.which("singularity")):
             path = ("run_settings", "container")
@@ -439,6 +441,8 @@ def _program(entity: Model, base: Path) -> Iterator[Problem]:
         own = [source.target for source in sources(entity.files, base)]
     except (KeyedError, OSError):  # told elsewhere
         own = []
+    if not told and (why := launcher_fault(run.run_command, os.environ)):
+        yield ("run_settings", "run_command"), why
     fault = program_fault(run.exe, own, base)
     if fault:
         yield ("run_settings", "exe"), _one_program(run.exe, own, base) or fault

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ensemake.config.faults import ConfigError, KeyedError, did_you_mean, printable
-from ensemake.errors import EnsemakeError, NotYetKnownError
+from ensemake.errors import EnsemakeError, NotYetKnownError, file_fault
 from ensemake.paths import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Command(click.Group):
         except BrokenPipeError:  # `| head`
             raise
         except OSError as error:
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+            raise click.ClickException(file_fault(error)) from None
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -272,6 +272,28 @@ def results_command(question: Question, entities: Sequence[str]) -> None:
     for work in works:
         click.echo("\n".join(map(printable, _write(work))))
     click.echo(write_page(config))
+
+
+@ensemake.command()
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where to."
+)
+@entities
+@of_experiment
+@asked
+def page_command(question: Question, entities: Sequence[str], to: Path | None) -> None:
+    """Write the page from the tables that are there; with --to, of results that are not yours."""
+    from ensemake.show.page import write_page
+
+    to = to and to.absolute()
+    config, works = question.ran(entities)
+    kept = {work.entity for work in works}
+    kinds = ("models", "ensembles")
+    parts = {
+        kind: {name: one for name, one in getattr(config, kind).items() if name in kept}
+        for kind in kinds
+    }
+    click.echo(write_page(config.model_copy(update=parts), to=to))
 
 
 def _write(work: "Work") -> list[str]:

@@ -9,24 +9,29 @@ In a cluster job Snakemake reads the workflow again for one job; nothing is expa
 
 import atexit
 import json
+import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from inspect import Parameter
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 from snakemake.exceptions import IncompleteCheckpointException
+from snakemake.jobs import Job
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
-from ensemake.atomic import LARGEST, PRIVATE, read_whole, write_atomically
+from ensemake.atomic import LARGEST, PRIVATE, clear_dead, read_whole, write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
 from ensemake.batch.runner import CARRY_ON
 from ensemake.check import check_config, check_shape, expanded, rule_name
@@ -38,7 +43,7 @@ from ensemake.config.faults import ConfigError, Fault
 from ensemake.config.inputs import Choice
 from ensemake.config.schema import BatchSettings, Config, Model, Resource, shareable
 from ensemake.config.yamlfile import Document, load_yaml
-from ensemake.errors import RunningError
+from ensemake.errors import RunningError, file_fault
 from ensemake.lock import hold
 from ensemake.member.command import resource
 from ensemake.member.expansion import Expansion
@@ -58,6 +63,7 @@ from ensemake.show.progress import CARRYING_ON, EXPECTED
 from ensemake.sweep.upstream import choices, takes_from
 
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
+PATIENCE_S = 5.0  # of one who has stopped a run, for its tables
 ATTEMPT = "ensemake_attempt"  # a resource, for only those know it
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
 
@@ -78,6 +84,7 @@ class ExperimentRules:
         self.workflow = workflow
         if self.is_main:
             _keep_to_what_is_here(workflow)
+            _log_as_far_as_there_is_room()
         self.document = _document(workflow, config)
         with _ExitOnFaults():
             self.config: Config = (check_config if self.is_main else check_shape)(self.document)
@@ -95,6 +102,7 @@ class ExperimentRules:
         self.batched = [entity for entity in self.entities if entity.is_batched]
         self.single = [entity for entity in self.entities if not entity.is_batched]
         self.ended: list[tuple[list[Path], str]] = []  # members whose job the cluster ended, why
+        self.is_stopped = False  # by a signal
 
     @property
     def tables(self) -> list[str]:
@@ -135,6 +143,8 @@ class ExperimentRules:
     def begun(self) -> str:
         """Id of this run, which begins when it is first asked for."""
         seen = shareable(self.config)
+        for folder in (self.root, Path(self.saved).parent, Path(self.saved).with_name("runs")):
+            clear_dead(folder)
         write_atomically(Path(self.saved), seen.model_dump_json(indent=2).encode())
         run = provenance.new_run()
         if self.is_module:  # Snakemake calls no hooks of a module
@@ -202,6 +212,18 @@ def _keep_to_what_is_here(workflow: Any) -> None:
     # Many sites leave all CPUs of a shared node in sight of a PBS job.
     if "PBS_NODEFILE" in os.environ and workflow.cores == available_cpu_count():
         workflow.register_resource("_cores", nodes[0].cpus)
+
+
+def _log_as_far_as_there_is_room() -> None:
+    """On a full disk, lines of Snakemake's log file are left out; it would show frames for each."""
+    tell = logging.Handler.handleError
+
+    def handle(handler: logging.Handler, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            tell(handler, record)
+
+    if tell.__module__ == logging.__name__:  # the workflow is read once more in one process
+        logging.Handler.handleError = handle  # type: ignore[method-assign,assignment]
 
 
 class _ExitOnFaults:
@@ -413,6 +435,8 @@ class EntityRules:
         """What became of each member; in a run, since nobody else can work on it."""
         if self.experiment.is_run:
             self._hold()
+        elif self.experiment.workflow.dryrun:
+            _look_at_what_is_protected()
         work = self.work
         return [state(Path(m.directory), m.digest, work.outputs(m)) for m in work.planned]
 
@@ -465,6 +489,15 @@ class EntityRules:
 
     def _apply(self, chunks: Mapping[str, Plan]) -> None:
         self._hold()
+        try:
+            self._write(chunks)
+        except OSError as error:  # a full disk
+            print(f"{file_fault(error)}; nothing was run.", file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
+
+    def _write(self, chunks: Mapping[str, Plan]) -> None:
+        for folder in (self.layout.state, self.layout.directory, self.layout.directory / "plots"):
+            clear_dead(folder)
         assert self.experiment.begun
         save_work(self.work)
         for chunk in _stems(self.layout.state, ".plan.json") - chunks.keys() if chunks else ():
@@ -726,16 +759,44 @@ def _stems(folder: Path, suffix: str) -> set[str]:
     return {path[len(f"{folder}/") : -len(suffix)] for path in found if path.endswith(suffix)}
 
 
+def _look_at_what_is_protected() -> None:
+    """Snakemake refuses to look at a job whose output may not be written, though it only looks."""
+
+    async def nothing(job: Job) -> None: ...
+
+    Job.check_protected_output = nothing
+
+
 def begin_run(experiment: ExperimentRules) -> None:
     """Leave a record of a run that runs members, and mend what we need of the executor."""
+    _heed_signals(experiment)
     asked = [entity for entity in experiment.entities if entity.asked]  # as far as it is known
     pending = {entity.name: len(entity.pending) for entity in asked if entity.pending}
-    if pending:
-        provenance.record_start(experiment.root, experiment.config, pending)
+    with _as_far_as_there_is_room():
+        if pending:
+            provenance.record_start(experiment.root, experiment.config, pending)
     if experiment.workflow.local_exec:
         _start_at_once(experiment.workflow)
     else:
         _follow_jobs(experiment)
+
+
+def _heed_signals(experiment: ExperimentRules) -> None:
+    """Have a signal that ends Snakemake end what makes tables, too: a metric may take long."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        heed = signal.getsignal(number)
+        if callable(heed):  # not SIGINT of a run that was started with &
+            signal.signal(number, partial(_stop, experiment, heed))
+
+
+def _stop(experiment: ExperimentRules, heed: Callable[..., Any], *arguments: Any) -> None:
+    experiment.is_stopped = True
+    ours = {str(path) for path in (share() / "scripts").glob("*.py") if path.name != "batch.py"}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if not ours.isdisjoint(process.cmdline()[1:2]):
+                process.terminate()
+    heed(*arguments)
 
 
 def _start_at_once(workflow: Any) -> None:
@@ -776,20 +837,48 @@ def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> 
     """
     if succeeded is None:
         succeeded = not any(e.work.pending() for e in experiment.entities if e.asked)
-    for folders, reason in experiment.ended:  # again: some may only have been ending
-        explain(folders, reason, os.environ.get(VARIABLE, ""))
-    provenance.record_end(experiment.root, succeeded)
+    with _as_far_as_there_is_room():
+        for folders, reason in experiment.ended:  # again: some may only have been ending
+            explain(folders, reason, os.environ.get(VARIABLE, ""))
+        provenance.record_end(experiment.root, succeeded)
     asked = [entity.name for entity in experiment.entities if entity.asked]
     if not asked:
         return
-    question = experiment.ask("status" if succeeded else "results")
+    with _as_far_as_there_is_room(), suppress(KeyboardInterrupt):  # enough of it
+        text = _summary(experiment, asked, succeeded)
+        if experiment.is_module:  # at its end the process has no logger any more
+            print(text, file=sys.stderr)
+        else:  # the logger keeps the order of what is seen, and puts it into the log file too
+            logger.info(text, extra={"is_summary": True})
+
+
+@contextmanager
+def _as_far_as_there_is_room() -> Iterator[None]:
+    """Tell that a disk is full, in place of frames of Snakemake's."""
+    try:
+        yield
+    except OSError as error:
+        print(file_fault(error), file=sys.stderr, flush=True)
+
+
+def _summary(experiment: ExperimentRules, asked: list[str], succeeded: bool) -> str:
+    """Tell the state; after a failure with new tables, for as long as somebody is patient."""
     config = experiment.asked(None)
-    words = [*question, config, "--", *asked]
-    told = subprocess.run(words, check=False, capture_output=True, text=True)
-    Path(config).unlink()
-    where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
-    text = (told.stdout + told.stderr).rstrip() + (f"\n{where}" if succeeded else "")
-    if experiment.is_module:  # at its end the process has no logger any more
-        print(text, file=sys.stderr)
-    else:  # the logger keeps the order of what is seen, and puts it into the log file too
-        logger.info(text, extra={"is_summary": True})
+    status, results = ([*experiment.ask(q), config, "--", *asked] for q in ("status", "results"))
+    try:
+        if succeeded:
+            where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
+            return f"{_told(status)[0]}\n{where}"
+        text, code = _told(results, PATIENCE_S if experiment.is_stopped else None)
+        return f"{_told(status)[0]}\n{text}" if code else text
+    except subprocess.TimeoutExpired:
+        late = f"In {PATIENCE_S:.0f} s no tables were made: ensemake results makes them"
+        return f"{_told(status)[0]}\n{late}"
+    finally:
+        Path(config).unlink()
+
+
+def _told(words: list[str], seconds: float | None = None) -> tuple[str, int]:
+    """Return what a question is answered with, and its exit code."""
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=seconds)
+    return (done.stdout + done.stderr).rstrip(), done.returncode

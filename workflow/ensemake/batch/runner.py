@@ -57,11 +57,18 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("a", buffering=1, encoding="utf-8")
+        self._file = path.open("ab", buffering=0)  # what a full disk refuses is not tried again
+        self._is_lacking = False
 
     def write(self, event: str, **what: object) -> None:
-        """Append an event with the time (seconds since 1970)."""
-        print(json.dumps({"event": event, "time": round(time.time(), 3), **what}), file=self._file)
+        """Append an event with the time (seconds since 1970); on a full disk, go on without."""
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **what})
+        try:
+            self._file.write(f"{line}\n".encode())
+        except OSError as error:
+            if not self._is_lacking:
+                say(f"{self.path}: {error.strerror}; the record of this batch lacks events")
+            self._is_lacking = True
 
 
 class Progress:
@@ -90,8 +97,9 @@ class Progress:
 
 
 def say(text: str) -> None:
-    """Print to the log."""
-    print(f"ensemake: {text}", file=sys.stderr, flush=True)
+    """Print to the log; members run on where that is on a full disk."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"ensemake: {text}\n".encode(errors="replace"))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ensemake.atomic import granted, open_regular, sibling, write_atomically
+from ensemake.atomic import clear_dead, granted, open_regular, replacing, sibling, write_atomically
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyedError
 from ensemake.config.scalars import Scalar
@@ -110,6 +110,8 @@ def _write_member(
     with _not_running(directory, member.digest) as ran:
         if ran is None:
             return
+        for folder in {directory, *((directory / source.target).parent for source in found)}:
+            clear_dead(folder)
         make_way(directory, member.digest, ran, _kept(plan))
         for source in found:
             _write_source(source, directory, plan.settings, plan.known(member), templates)
@@ -236,14 +238,9 @@ def _link(wanted: str, target: Path) -> None:
 def _copy(path: Path, target: Path) -> None:
     if _is_copy(path, target):
         return
-    temporary = sibling(target)
-    try:
+    with replacing(target) as (temporary, _):
         shutil.copy2(path, temporary)
         temporary.chmod(stat.S_IMODE(granted(path.stat().st_mode)))
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _is_copy(path: Path, target: Path) -> bool:

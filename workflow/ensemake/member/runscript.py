@@ -116,7 +116,7 @@ _ensemake_record() { # status, exit code, reason
     "$text" "$_ensemake_started" "$elapsed" "$_ensemake_attempt" "${reason//\"/\\\"}" \
     "${ENSEMAKE_RUN-}"
   if [[ -e status.json || -L status.json ]]; then
-    printf -v file '.%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM # none that anybody can know before
+    printf -v file '.ensemake-%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM # a name nobody knows
   fi
   set -C # create the file, do not follow a link
   printf '%s\n' "$text" >$file
@@ -195,8 +195,8 @@ for _ensemake_text in status.json run.out run.err; do
   [[ ! -e $_ensemake_text && ! -L $_ensemake_text ]] || _ensemake_old+=("$_ensemake_text")
 done
 ((${#_ensemake_old[@]} == 0)) || rm -f "${_ensemake_old[@]}"
-printf '%s %d %s %d %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
-  "$_ensemake_started" >.lock
+printf '%s %d %s %d %s %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
+  "$_ensemake_started" "${SLURM_JOB_ID-${PBS_JOBID-}}" >.lock
 
 for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
   [ -n "${!_ensemake_text+x}" ] || {

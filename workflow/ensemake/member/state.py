@@ -78,6 +78,15 @@ def _is_sound(status: StatusFile) -> bool:
     )
 
 
+def job_of(directory: Path) -> str:
+    """Return the id of the job that a member last ran in; of its process, if that was in none."""
+    try:
+        words = read_whole(directory / ".lock", STATUS_MOST).decode(errors="replace").split()
+    except (OSError, ValueError):
+        return ""
+    return words[5] if len(words) > 5 else words[3] if len(words) > 3 else ""
+
+
 def state(directory: Path, digest: str, outputs: Sequence[str]) -> tuple[State, StatusFile | None]:
     """Return a member's state and its last status.
 

@@ -130,8 +130,8 @@ class Entity(Face):
         """Return the entry of the config: what the entity has, and what its settings have."""
         run = self._run
         settings = run.as_config()
-        if "exe" not in run.written and "/" in run.exe and not run.container:
-            settings["exe"] = self.place.shown(run.exe)
+        if "exe" not in run.written and "/" in settings["exe"] and not run.container:
+            settings["exe"] = self.place.shown(settings["exe"])
         resources = {**run.needs, **self.data.get("resources", {})}
         return self._whole({**self.data, "run_settings": settings, "resources": resources})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.config.scalars import Scalar
-from ensemake.errors import UnsupportedError
+from ensemake.errors import StrategyError, UnsupportedError
 from ensemake.python.table import table
 from ensemake.sweep import strategies
 from ensemake.sweep.spaces import axis
@@ -44,9 +44,15 @@ def argument_words(args: Any) -> list[Any]:
 
 
 def env_texts(env_vars: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Write numbers and bools as text."""
+    """Write numbers and bools as text; None passes on what the shell has, as in SmartSim."""
     given = _mapping("env_vars", env_vars)
-    return {name: str(v) if isinstance(v, bool) else _text(v) for name, v in given.items()}
+    return {name: _env_text(name, value) for name, value in given.items()}
+
+
+def _env_text(name: str, value: Any) -> Any:
+    if value is None:
+        return {"from_env": name}
+    return str(value) if isinstance(value, bool) else _text(value)
 
 
 def option_names(options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -175,7 +181,10 @@ def sampling(
     if callable(strategy):
         axes = [axis(key, spec, base) for key, spec in params.items()]
         name = getattr(strategy, "__name__", "perm_strategy")
-        rows = strategies.call_strategy(strategy, axes, name, n_models)
+        try:
+            rows = strategies.call_strategy(strategy, axes, name, n_models)
+        except ValueError as error:
+            raise StrategyError(str(error)) from error
         params = table(list(rows[0]), [list(row.values()) for row in rows])
         return {"params": params, "perm_strategy": "step"}
     if not isinstance(strategy, str):

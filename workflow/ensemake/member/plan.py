@@ -59,6 +59,7 @@ class Plan:
     members: list[Planned]
     forced: int = 0  # when -R or -F asked for it, in ns: what has finished runs again
     origins: Mapping[str, Origin] = field(default_factory=dict)  # of what the members take
+    followers: Sequence["Plan"] = ()  # members of others that are run in the same job
 
     def known(self, member: Planned) -> dict[str, Any]:
         """Return all that templates may use: a member's values, and those of its inputs."""
@@ -75,12 +76,17 @@ class Plan:
 
     def as_json(self) -> str:
         """Return the plan as one JSON document."""
+        return json.dumps(self._as_data())
+
+    def _as_data(self) -> dict[str, Any]:
         settings = self.settings.model_dump(mode="json")
         members = list(map(_member_data, self.members))
         data = {"entity": self.entity, "settings": settings, "members": members}
         origins = {name: _as_data(origin) for name, origin in self.origins.items()}
-        more = {"origins": origins} if origins else {}
-        return json.dumps({**data, "forced": self.forced, **more})
+        more: dict[str, Any] = {"origins": origins} if origins else {}
+        if self.followers:
+            more["followers"] = [plan._as_data() for plan in self.followers]
+        return {**data, "forced": self.forced, **more}
 
 
 def _member_data(member: Planned) -> dict[str, Any]:
@@ -97,10 +103,15 @@ def _as_data(origin: Origin) -> dict[str, Any]:
 
 def read_plan(path: Path) -> Plan:
     """Read a plan that `Plan.as_json` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
+    return _as_plan(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _as_plan(data: Mapping[str, Any]) -> Plan:
     members = [_as_planned(member) for member in data["members"]]
     origins = {name: _as_origin(one) for name, one in data.get("origins", {}).items()}
-    return Plan(data["entity"], _settings(data["settings"]), members, data["forced"], origins)
+    followers = list(map(_as_plan, data.get("followers", ())))
+    settings = _settings(data["settings"])
+    return Plan(data["entity"], settings, members, data["forced"], origins, followers)
 
 
 def _as_planned(data: Mapping[str, Any]) -> Planned:

@@ -71,7 +71,7 @@ BASIS: dict[str, Any] = {
         "t": {
             "params": {"from_s": {"members": "s"}, "w": [1, 2]},
             "inputs": {
-                "m": {"files": ["run.out"]},
+                "m": {"files": {"run.out": "m.out"}},
                 "s": {"files": {"out_{{ x }}.json": "in.json"}},
             },
             "run_settings": {"exe": "echo"},

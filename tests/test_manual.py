@@ -93,7 +93,7 @@ def test_example_loads_and_makes_its_members(
         work = expand_work(config, name)
         assert work.planned
         assert generate(Plan(name, settings, work.planned), Path()) == []
-        if settings.run_settings.exe in ("echo", "cat") and not settings.outputs:
+        if settings.run_settings[0].exe in ("echo", "cat") and not settings.outputs:
             script = Path(work.planned[0].directory, "run.sh")
             modules = {"BASH_FUNC_module%%": "() { :; }"}  # as sites export it, for a preamble
             subprocess.run(["bash", str(script)], check=True, env={**os.environ, **modules})

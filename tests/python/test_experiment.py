@@ -389,7 +389,7 @@ def test_a_member_changed_by_itself(folder: Path) -> None:
         exp.start(ensemble)
     for i, model in enumerate(ensemble):
         assert model.run_settings is not None
-        model.run_settings.exe_args = [f"--seed={i * i}"]
+        model.run_settings[0].exe_args = [f"--seed={i * i}"]
     exp.start(ensemble)
     assert ran(folder) == [f"sweep_{i} --seed={i * i} -x {i + 1}" for i in range(3)]
 
@@ -466,7 +466,7 @@ def test_yaml_reads_back_every_text(folder: Path, text: str) -> None:
     data = {"experiment": "e", "models": {"m": {"run_settings": run, "params": {"x": text}}}}
     (folder / "c.yaml").write_text(config_text(data, "a comment\nof two lines"))
     model = load_config(folder / "c.yaml").models["m"]
-    assert (model.params["x"], model.run_settings.exe_args) == (text, [text])
+    assert (model.params["x"], model.run_settings[0].exe_args) == (text, [text])
 
 
 VALUES: list[tuple[Any, Any]] = [

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
 from ensemake.config.reserved import COLUMNS
+from ensemake.config.run import RunSettings, Variable
 from ensemake.config.scalars import Scalar
-from ensemake.config.schema import Config, Ensemble, Model, Resource, Variable
+from ensemake.config.schema import Config, Ensemble, Model, Resource
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import filled, program_fault, template_of
@@ -186,7 +187,7 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
         *_params(entity, base),
         *_files(entity, base, base / root(config)),
         *_batch(entity),
-        *_program(entity, base),
+        *_programs(entity, base),
     ]
     known = _known_names(entity, base) if not problems else None
     if known is not None:
@@ -252,15 +253,11 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
         names.append(key)
     if isinstance(entity, Ensemble) and entity.where is not None:
         yield from _undefined(("where",), expression, entity.where, names)
-    for item, word in enumerate(entity.run_settings.exe_args):
-        yield from _undefined_word(("run_settings", "exe_args", item), word, names)
-    for place, other in enumerate(entity.run_settings.mpmd):
-        for item, word in enumerate(other.exe_args):
-            path = ("run_settings", "mpmd", place, "exe_args", item)
-            yield from _undefined_word(path, word, names)
-    for key, value in entity.run_settings.env_vars.items():
-        yield from _undefined_word(("run_settings", "env_vars", key), value, names)
-        yield from _literal(("run_settings", "env_vars", key), key, value)
+    for where, run in _commands(entity):
+        for path, word in _words(run):
+            yield from _undefined_word((*where, *path), word, names)
+        for key, value in run.env_vars.items():
+            yield from _literal((*where, "env_vars", key), key, value)
     for path, text in _filled_paths(entity):
         yield from _undefined(path, template, text, names)
     for key, value in entity.resources.items():
@@ -270,6 +267,26 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
         if name not in names:
             hint = did_you_mean(name, names) if name not in entity.params else "; list its names"
             yield ("params_as_args", item), f"{name!r} is no parameter{hint}"
+
+
+def _commands(entity: Model) -> Iterator[tuple[KeyPath, RunSettings]]:
+    """Yield key path and settings of each command of a member."""
+    runs = entity.run_settings
+    for item, run in enumerate(runs):
+        yield ("run_settings", *((item,) if len(runs) > 1 else ())), run
+
+
+def _words(run: RunSettings) -> Iterator[tuple[KeyPath, object]]:
+    """Yield key path, within its settings, and content of each text that a program is given."""
+    for item, word in enumerate(run.exe_args):
+        yield ("exe_args", item), word
+    for place, other in enumerate(run.mpmd):
+        for item, word in enumerate(other.exe_args):
+            yield ("mpmd", place, "exe_args", item), word
+    for key, value in run.env_vars.items():
+        yield ("env_vars", key), value
+    if run.stdin is not None:
+        yield ("stdin",), run.stdin
 
 
 def _undefined_word(path: KeyPath, word: object, known: list[str]) -> Iterator[Problem]:
@@ -349,24 +366,24 @@ def _source_path(source: Source) -> KeyPath:
     return ("files", source.key, source.item)
 
 
-def _launch(entity: Model) -> Iterator[Problem]:
+def _launch(where: KeyPath, run: RunSettings, entity: Model) -> Iterator[Problem]:
     """Several programs in one launch: the launcher can, and there is a task for each."""
-    run, tasks = entity.run_settings, entity.resources.get("tasks", 1)
+    tasks = entity.resources.get("tasks", 1)
     if not run.mpmd:
         return
     if run.container is not None:
-        yield ("run_settings", "container"), "cannot be combined with mpmd"
+        yield (*where, "container"), "cannot be combined with mpmd"
     if run.run_command not in COLON and Path(run.run_command).name not in COLON:
         message = f"cannot start several programs at once; use one of {', '.join(COLON)}"
-        yield ("run_settings", "run_command"), message
+        yield (*where, "run_command"), message
     for place, other in enumerate(run.mpmd):
         if other.run_args and Path(run.run_command).name == "srun":
             message = "srun starts all programs as one step: put them into run_settings.run_args"
-            yield ("run_settings", "mpmd", place, "run_args"), message
+            yield (*where, "mpmd", place, "run_args"), message
     wanted = 1 + sum(other.tasks for other in run.mpmd)
     if not isinstance(tasks, str) and tasks < wanted:
         message = f"the programs want at least {wanted} tasks; set resources: {{tasks: {wanted}}}"
-        yield ("run_settings", "mpmd"), message
+        yield (*where, "mpmd"), message
 
 
 def _batch(entity: Model) -> Iterator[Problem]:
@@ -379,28 +396,35 @@ def _batch(entity: Model) -> Iterator[Problem]:
             yield ("resources", name), message
 
 
-def _program(entity: Model, base: Path) -> Iterator[Problem]:
-    run = entity.run_settings
-    yield from _launch(entity)
-    if run.container is not None:
-        if not (shutil.which("apptainer") or shutil.which("singularity")):
-            path = ("run_settings", "container")
-            yield path, "neither apptainer nor singularity is on PATH; install or load one"
-        return
-    if entity.batch_settings is not None and entity.batch_settings.preamble:
-        return  # the preamble may be what brings the program
+def _programs(entity: Model, base: Path) -> Iterator[Problem]:
     try:
         own = [source.target for source in sources(entity.files, base)]
     except (KeyedError, OSError):  # told elsewhere
         own = []
-    fault = program_fault(run.exe, own, base)
-    if fault:
-        yield ("run_settings", "exe"), _one_program(run.exe, own, base) or fault
-    for place, other in enumerate(run.mpmd):
-        fault = program_fault(other.exe, own, base)
+    for where, run in _commands(entity):
+        yield from _launch(where, run, entity)
+        if run.container is not None:
+            if not (shutil.which("apptainer") or shutil.which("singularity")):
+                message = "neither apptainer nor singularity is on PATH; install or load one"
+                yield (*where, "container"), message
+        elif not _is_prepared(entity):
+            yield from _program(where, run, own, base)
+
+
+def _is_prepared(entity: Model) -> bool:
+    """Tell whether a preamble may bring the programs."""
+    batch = entity.batch_settings
+    return bool(entity.preamble or (batch and batch.preamble))
+
+
+def _program(
+    where: KeyPath, run: RunSettings, own: Collection[str], base: Path
+) -> Iterator[Problem]:
+    places = [(("mpmd", place), other.exe) for place, other in enumerate(run.mpmd)]
+    for path, exe in [((), run.exe), *places]:
+        fault = program_fault(exe, own, base)
         if fault:
-            where = ("run_settings", "mpmd", place, "exe")
-            yield where, _one_program(other.exe, own, base) or fault
+            yield (*where, *path, "exe"), _one_program(exe, own, base) or fault
 
 
 def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
@@ -459,14 +483,10 @@ def _make_first(name: str, config: Config, base: Path, made: list[dict[str, Scal
 
 
 def _attempt_words(entity: Model, values: Mapping[str, Scalar]) -> Iterator[Problem]:
-    run = entity.run_settings
-    words: dict[KeyPath, object] = {
-        ("exe_args", item): word for item, word in enumerate(run.exe_args)
-    }
-    words |= {("env_vars", key): value for key, value in run.env_vars.items()}
-    for path, word in words.items():
-        if template_of(word) is not None:
-            yield from _attempt(("run_settings", *path), partial(_filled, word, values))
+    for where, run in _commands(entity):
+        for path, word in _words(run):
+            if template_of(word) is not None:
+                yield from _attempt((*where, *path), partial(_filled, word, values))
     for key, value in entity.resources.items():
         action = partial(_resource, key, value, {**values, "attempt": 1})
         yield from _attempt(("resources", key), action)

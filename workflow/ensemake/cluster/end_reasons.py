@@ -65,7 +65,7 @@ def explain(directories: Iterable[Path], reason: str, run: str) -> None:
     """
     for directory in directories:
         status = read_status(directory) or _of_lock(directory, run)
-        if status and status.run == run and status.reason in ENDED:
+        if status and status.run == run and status.reason.endswith(ENDED):
             told = replace(status, reason=f"{status.reason} ({reason})")
             write_atomically(directory / "status.json", (json.dumps(asdict(told)) + "\n").encode())
 

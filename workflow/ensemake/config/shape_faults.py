@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyPath, Problem, did_you_mean
 from ensemake.config.metric import Metric
-from ensemake.config.schema import Config, Ensemble, Files, Model, RunSettings
+from ensemake.config.run import Check, Restart, RunSettings
+from ensemake.config.schema import Config, Ensemble, Files, Model
 
 EXPECTED = {
     "string_type": "text",
@@ -34,6 +36,8 @@ EXAMPLES: dict[type[BaseModel], str] = {
     Model: "{run_settings: {exe: echo}}",
     Ensemble: "{params: {x: [1, 2]}, run_settings: {exe: echo}}",
     RunSettings: "{exe: echo}",
+    Restart: "{from: state.cpt, exe_args: [--restart, state.cpt]}",
+    Check: "{file: run.out, regex: JOB DONE}",
     Container: "{image: image.sif}",
     Files: "{to_copy: [FILE]}",
 }
@@ -146,7 +150,7 @@ def _message(path: KeyPath, item: dict[str, Any]) -> str:
 
 
 def _missing(path: KeyPath, key: str) -> str:
-    field = section_at(path).model_fields[key]
+    field = _keys(section_at(path))[key]
     about = (field.description or "").split(";")[0]
     example = f"; write for example {key}: {field.examples[0]}" if field.examples else ""
     return f"the key {key!r} is missing ({about}){example}"
@@ -156,11 +160,11 @@ def _unknown_key(path: KeyPath) -> str:
     key, section = str(path[-1]), section_at(path[:-1])
     if path[0] == "models" and key in Ensemble.model_fields:
         return "is for ensembles; move the model to ensembles, or leave it out"
-    homes = [name for name, other in sections(Config) if key in other.model_fields]
-    near = did_you_mean(key, section.model_fields)
+    homes = [name for name, other in sections(Config) if key in _keys(other)]
+    near = did_you_mean(key, _keys(section))
     if homes and (not near or len(homes) == 1):
         return f"unknown key here; it belongs into {homes[0]}"
-    return f"unknown key{near or '; known are ' + ', '.join(section.model_fields)}"
+    return f"unknown key{near or '; known are ' + ', '.join(_keys(section))}"
 
 
 def _bad_name(name: str, pattern: str) -> str:
@@ -179,10 +183,15 @@ def section_at(path: KeyPath) -> type[BaseModel]:
     """Return the class of the section at a key path."""
     section: type[BaseModel] = Config
     for depth, part in enumerate(path):
-        field = section.model_fields.get(str(part))
+        field = _keys(section).get(str(part))
         if field is not None and depth != 1:  # depth 1 is the name of a model or an ensemble
             section = _section_in(field.annotation) or section
     return section
+
+
+def _keys(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a section by the names that the file has."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:
@@ -194,7 +203,7 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
 
 def sections(section: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     """Yield (key, section) of all sections below one, the outer ones first."""
-    inner = [(key, _section_in(field.annotation)) for key, field in section.model_fields.items()]
+    inner = [(key, _section_in(field.annotation)) for key, field in _keys(section).items()]
     found = [(key, below) for key, below in inner if below]
     yield from found
     for _, below in found:

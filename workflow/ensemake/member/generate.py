@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,16 @@ from ensemake.config.container import Container
 from ensemake.config.faults import KeyedError
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Ensemble, Model
-from ensemake.member import tags
+from ensemake.member import steps, tags
 from ensemake.member.command import (
-    arguments,
+    command_words,
     environment,
-    further,
     member_outputs,
     passed,
-    program,
     relative,
     resource,
+    runtime_minutes,
+    stdin,
 )
 from ensemake.member.files import Source, are_filled, sources
 from ensemake.member.launchers import launch_lines
@@ -37,7 +38,7 @@ from ensemake.member.layout import TABLES
 from ensemake.member.plan import Plan, Planned
 from ensemake.member.previous import make_way
 from ensemake.member.recipe import Recipe
-from ensemake.member.runscript import RunScript, run_script
+from ensemake.member.runscript import Command, RunScript, run_script
 from ensemake.member.templates import render_file
 from ensemake.paths import expanded_path
 from ensemake.sweep.expressions import template
@@ -63,7 +64,8 @@ def generate(plan: Plan, base: Path) -> list[str]:
     list of str
         A line for every member that could not be written.
     """
-    if not _is_current(plan, base):
+    recipe = _current(plan, base)
+    if recipe is None:
         return _changed(plan)
     files = plan.settings.files
     shared = None if are_filled(files) else sources(files, base)
@@ -72,20 +74,24 @@ def generate(plan: Plan, base: Path) -> list[str]:
     for member in plan.members:
         try:
             found = sources(files, base, member.values) if shared is None else shared
-            _write_member(plan, member, found, templates, base)
+            _write_member(plan, member, recipe.chain(member.values), found, templates, base)
         except (OSError, ValueError) as error:
             faults.append(f"{member.directory}: {error}")
-    return faults if _is_current(plan, base) else _changed(plan)
+    return faults if _current(plan, base) else _changed(plan)
 
 
-def _is_current(plan: Plan, base: Path) -> bool:
-    """Tell whether the files are those that the digests were made from; each is read once."""
+def _current(plan: Plan, base: Path) -> Recipe | None:
+    """Return the recipe if the files are those that the digests were made from; each is read once.
+
+    None if they are not.
+    """
     some = plan.members if are_filled(plan.settings.files) else plan.members[:1]
     try:
         recipe = Recipe(plan.settings, base)
-        return all(recipe.digest(member.values) == member.digest for member in some)
+        is_same = all(recipe.digest(member.values) == member.digest for member in some)
     except (OSError, KeyedError):  # a file is gone
-        return False
+        return None
+    return recipe if is_same else None
 
 
 def _changed(plan: Plan) -> list[str]:
@@ -97,18 +103,25 @@ def _read(path: Path) -> tuple[bytes, int]:
 
 
 def _write_member(
-    plan: Plan, member: Planned, found: list[Source], templates: Templates, base: Path
+    plan: Plan,
+    member: Planned,
+    chain: Sequence[str],
+    found: list[Source],
+    templates: Templates,
+    base: Path,
 ) -> None:
     directory = base / member.directory
     directory.mkdir(parents=True, exist_ok=True)
     with _not_running(directory, member.digest) as ran:
         if ran is None:
             return
-        make_way(directory, member.digest, ran, _kept(plan))
-        for source in found:
+        if plan.forced:
+            steps.forget(directory)
+        goes_on = make_way(directory, chain, ran, _kept(plan))
+        for source in () if goes_on else found:
             _write_source(source, directory, plan.settings, member.values, templates)
         write_atomically(directory / "params.json", _params_json(member.values))
-        text = run_script(_run(plan, member, [s.target for s in found], base))
+        text = run_script(_run(plan, member, chain, [s.target for s in found], base))
         write_atomically(directory / "run.sh", text.encode())
         if plan.forced:
             (directory / "status.json").unlink(missing_ok=True)
@@ -243,23 +256,52 @@ def _params_json(values: Mapping[str, Scalar]) -> bytes:
     return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _run(plan: Plan, member: Planned, own: Sequence[str], base: Path) -> RunScript:
-    settings, values = plan.settings, member.values
-    directory = base / member.directory
-    run = settings.run_settings
-    others = further(settings, values, own, base, directory)
+def _run(
+    plan: Plan, member: Planned, chain: Sequence[str], own: Sequence[str], base: Path
+) -> RunScript:
+    settings, directory = plan.settings, base / member.directory
     return RunScript(
         title=f"{plan.entity}: {member.name}",
-        digest=member.digest,
-        command=[program(run.exe, own, base, directory), *arguments(settings, values)],
+        commands=[
+            _command(settings, number, digest, member.values, own, base, directory)
+            for number, digest in enumerate(chain)
+        ],
+        outputs=member_outputs(settings, member.values),
+        preamble=settings.preamble,
+        batch_preamble=settings.batch_settings.preamble if settings.batch_settings else (),
+        top=relative(base, directory),
+        beside=_kept(plan),
+        success_codes=settings.success_codes,
+        limit_s=_limit(settings, member.values),
+    )
+
+
+def _limit(settings: Model, values: Mapping[str, Scalar]) -> int | None:
+    """Return the seconds that an attempt of a member may take."""
+    runtime = resource(settings.resources.get("runtime", 0), {**values, "attempt": 1})
+    return ceil(60 * runtime_minutes(runtime)) or None
+
+
+def _command(
+    settings: Model,
+    number: int,
+    digest: str,
+    values: Mapping[str, Scalar],
+    own: Sequence[str],
+    base: Path,
+    directory: Path,
+) -> Command:
+    run = settings.run_settings[number]
+    words, *others = command_words(settings, number, values, own, base, directory)
+    return Command(
+        words=words,
+        digest=digest,
         launch=launch_lines(run, needs(settings, values), others),
         several=bool(others),
-        environment=environment(settings, values),
-        passed=passed(settings),
-        outputs=member_outputs(settings, values),
+        environment=environment(run, values),
+        passed=passed(run),
+        stdin=stdin(run, values),
         container=run.container and _reachable(run.container, base, directory),
-        preamble=settings.batch_settings.preamble if settings.batch_settings else (),
-        top=relative(base, directory),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ensemake.atomic import PRIVATE, write_atomically
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath
+from ensemake.config.run import listed
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Config, Ensemble, Model, without_values
 from ensemake.member.command import member_outputs
@@ -220,8 +221,7 @@ def _planned(where: Layout, recipe: Recipe, member: Member, place: str) -> Plann
 
 def save_work(work: Work) -> None:
     """Write what a run works on, for all that comes after: tables, plots, questions."""
-    run = work.settings.run_settings
-    settings = work.settings.model_copy(update={"run_settings": without_values(run)})
+    settings = without_values(work.settings)
     names = list(work.planned[0].values)
     rows = [
         [m.name, work.layout.place(m.name, m.directory), m.digest, *m.values.values()]
@@ -236,7 +236,7 @@ def save_work(work: Work) -> None:
         "names": names,
         "members": rows,
     }
-    secret = json.dumps(run.model_dump(mode="json", include={"env_vars"}))
+    secret = json.dumps(_secrets(work.settings))
     write_atomically(work.base / work.layout.env_vars, secret.encode(), PRIVATE)
     path = work.base / work.layout.planned
     write_atomically(path, json.dumps(data, separators=(",", ":")).encode())
@@ -267,7 +267,8 @@ def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
     swept = [SweptAxis(tuple(names), log) for names, log in data["swept"]]
     with suppress(OSError):  # somebody else's
         secret = json.loads((base / where.env_vars).read_bytes())
-        data["settings"]["run_settings"] |= secret
+        for run, own in zip(_runs(data["settings"]), listed(secret), strict=False):
+            run |= own
     settings = _settings(data["settings"])
     return Work(entity, where, settings, data["recipe"], planned, swept, data["drawn"], base)
 
@@ -319,6 +320,17 @@ def _says_the_same(saved: Work, config: Config) -> bool:
     return not are_filled(settings.files) or all(
         recipe.digest(member.values) == member.digest for member in saved.planned
     )
+
+
+def _secrets(settings: Model) -> list[Any]:
+    data = settings.model_dump(mode="json")
+    return [{"env_vars": run["env_vars"]} for run in _runs(data)]
+
+
+def _runs(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all commands of saved settings."""
+    restart = (settings.get("restart") or {}).get("run_settings")
+    return [*listed(settings["run_settings"]), *([restart] if restart else [])]
 
 
 def _settings(data: Mapping[str, Any]) -> Model:

@@ -31,9 +31,15 @@ def _entity(
         written=set(entry),
         name=name,
         place=place,
-        run_settings=_run_settings(entry["run_settings"], entry.get("resources", {})),
+        run_settings=_all_settings(entry["run_settings"], entry.get("resources", {})),
         batch_settings=None if batch is None else BatchSettings.of(batch, launcher=launcher),
     )
+
+
+def _all_settings(data: Any, resources: Mapping[str, Any]) -> RunSettings | list[RunSettings]:
+    if isinstance(data, list):
+        return [_run_settings(one, resources) for one in data]
+    return _run_settings(data, resources)
 
 
 def _run_settings(data: Mapping[str, Any], resources: Mapping[str, Any]) -> RunSettings:

@@ -187,6 +187,7 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
         *_params(entity, base),
         *_files(entity, base, base / root(config)),
         *_batch(entity),
+        *_checks(entity),
         *_programs(entity, base),
     ]
     known = _known_names(entity, base) if not problems else None
@@ -253,9 +254,9 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
         names.append(key)
     if isinstance(entity, Ensemble) and entity.where is not None:
         yield from _undefined(("where",), expression, entity.where, names)
+    for path, word in _all_words(entity):
+        yield from _undefined_word(path, word, names)
     for where, run in _commands(entity):
-        for path, word in _words(run):
-            yield from _undefined_word((*where, *path), word, names)
         for key, value in run.env_vars.items():
             yield from _literal((*where, "env_vars", key), key, value)
     for path, text in _filled_paths(entity):
@@ -271,9 +272,21 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
 
 def _commands(entity: Model) -> Iterator[tuple[KeyPath, RunSettings]]:
     """Yield key path and settings of each command of a member."""
-    runs = entity.run_settings
+    runs, restart = entity.run_settings, entity.restart
     for item, run in enumerate(runs):
         yield ("run_settings", *((item,) if len(runs) > 1 else ())), run
+    if restart and restart.run_settings:
+        yield ("restart", "run_settings"), restart.run_settings
+
+
+def _all_words(entity: Model) -> Iterator[tuple[KeyPath, object]]:
+    for where, run in _commands(entity):
+        for path, word in _words(run):
+            yield (*where, *path), word
+    for item, word in enumerate((entity.restart and entity.restart.exe_args) or ()):
+        yield ("restart", "exe_args", item), word
+    if entity.restart:
+        yield ("restart", "from"), entity.restart.from_
 
 
 def _words(run: RunSettings) -> Iterator[tuple[KeyPath, object]]:
@@ -442,6 +455,12 @@ def _metrics(entity: Model, known: list[str]) -> Iterator[Problem]:
             yield path, f"is no regular expression: {message}"
 
 
+def _checks(entity: Model) -> Iterator[Problem]:
+    for item, check in enumerate(entity.checks):
+        for path, message in _attempt(("checks", item, "regex"), partial(_regex, check.regex)):
+            yield path, f"is no regular expression: {message}"
+
+
 def _metric_names(entity: Model, known: Collection[str]) -> Iterator[Problem]:
     for name in entity.metrics:
         if name in known or name in COLUMNS:
@@ -483,10 +502,9 @@ def _make_first(name: str, config: Config, base: Path, made: list[dict[str, Scal
 
 
 def _attempt_words(entity: Model, values: Mapping[str, Scalar]) -> Iterator[Problem]:
-    for where, run in _commands(entity):
-        for path, word in _words(run):
-            if template_of(word) is not None:
-                yield from _attempt((*where, *path), partial(_filled, word, values))
+    for path, word in _all_words(entity):
+        if template_of(word) is not None:
+            yield from _attempt(path, partial(_filled, word, values))
     for key, value in entity.resources.items():
         action = partial(_resource, key, value, {**values, "attempt": 1})
         yield from _attempt(("resources", key), action)

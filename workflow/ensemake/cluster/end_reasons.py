@@ -79,8 +79,8 @@ def _of_lock(directory: Path, run: str) -> StatusFile | None:
         words = read_whole(lock, LARGEST).decode().split()
     except (OSError, ValueError):
         return None
-    if len(words) != 5:  # killed before it wrote them
+    if len(words) < 5:  # killed before it wrote them
         return None
-    digest, attempt, host, _, started = words
+    digest, attempt, host, _, started, *_ = words
     killed = StatusFile("killed", None, digest, host, started, attempt=int(attempt))
     return replace(killed, reason=MEANING["killed"], run=run)

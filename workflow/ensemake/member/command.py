@@ -19,15 +19,14 @@ MINUTES = {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440}
 
 def command_words(
     entity: Model,
-    number: int,
+    run: RunSettings,
     values: Mapping[str, Scalar],
     own: Collection[str],
     base: Path,
     directory: Path,
 ) -> list[list[str]]:
-    """Return the words of a command, the first being 0, and of its further programs (``mpmd``)."""
-    run = entity.run_settings[number]
-    first = [program(run.exe, own, base, directory), *_arguments(entity, number, values)]
+    """Return the words of a command of a member, and of its further programs (``mpmd``)."""
+    first = [program(run.exe, own, base, directory), *_arguments(entity, run, values)]
     others = [
         [program(other.exe, own, base, directory), *filled(other.exe_args, values)]
         for other in run.mpmd
@@ -53,10 +52,10 @@ def template_of(word: object) -> str | None:
     return None if isinstance(word, Raw | Variable) else str(word)
 
 
-def _arguments(entity: Model, number: int, values: Mapping[str, Scalar]) -> list[str]:
+def _arguments(entity: Model, run: RunSettings, values: Mapping[str, Scalar]) -> list[str]:
     """Fill parameters in; those of ``params_as_args`` come behind, in the first command alone."""
-    words = filled(entity.run_settings[number].exe_args, values)
-    for name in entity.params_as_args if number == 0 else ():
+    words = filled(run.exe_args, values)
+    for name in entity.params_as_args if run is entity.run_settings[0] else ():
         words += as_arguments(name, values[name])
     return words
 
@@ -80,6 +79,18 @@ def environment(run: RunSettings, values: Mapping[str, Scalar]) -> dict[str, str
 def passed(run: RunSettings) -> dict[str, str]:
     """Return the variables that come from the submitting shell, and how they are called there."""
     return {name: _passed(value) for name, value in run.env_vars.items() if _passed(value)}
+
+
+def restarts(entity: Model) -> list[RunSettings]:
+    """Return what is run in place of each command once it was stopped; nothing without restart."""
+    restart = entity.restart
+    if restart is None:
+        return []
+    if restart.run_settings is not None:
+        return [restart.run_settings for _ in entity.run_settings]
+    if restart.exe_args is None:
+        return list(entity.run_settings)
+    return [run.model_copy(update={"exe_args": restart.exe_args}) for run in entity.run_settings]
 
 
 def stdin(run: RunSettings, values: Mapping[str, Scalar]) -> str | None:

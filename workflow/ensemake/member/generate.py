@@ -11,24 +11,27 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from math import ceil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ensemake.atomic import granted, open_regular, sibling, write_atomically
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyedError
+from ensemake.config.run import RunSettings
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Ensemble, Model
 from ensemake.member import steps, tags
 from ensemake.member.command import (
     command_words,
     environment,
+    filled,
     member_outputs,
     passed,
     relative,
     resource,
+    restarts,
     runtime_minutes,
     stdin,
 )
@@ -259,40 +262,36 @@ def _params_json(values: Mapping[str, Scalar]) -> bytes:
 def _run(
     plan: Plan, member: Planned, chain: Sequence[str], own: Sequence[str], base: Path
 ) -> RunScript:
-    settings, directory = plan.settings, base / member.directory
+    settings, values, directory = plan.settings, member.values, base / member.directory
+    command = partial(_command, settings, values, own, base, directory)
+    restart = settings.restart
     return RunScript(
         title=f"{plan.entity}: {member.name}",
-        commands=[
-            _command(settings, number, digest, member.values, own, base, directory)
-            for number, digest in enumerate(chain)
-        ],
-        outputs=member_outputs(settings, member.values),
+        commands=list(map(command, settings.run_settings, chain)),
+        outputs=member_outputs(settings, values),
         preamble=settings.preamble,
         batch_preamble=settings.batch_settings.preamble if settings.batch_settings else (),
         top=relative(base, directory),
         beside=_kept(plan),
         success_codes=settings.success_codes,
-        limit_s=_limit(settings, member.values),
+        limit_s=_limit(settings, values),
+        checks=[word for check in settings.checks for word in (check.file, check.regex)],
+        restart_from=str(PurePosixPath(*filled([restart.from_], values))) if restart else "",
+        restarts=list(map(command, restarts(settings), chain)),
+        times=restart.times if restart else 0,
     )
-
-
-def _limit(settings: Model, values: Mapping[str, Scalar]) -> int | None:
-    """Return the seconds that an attempt of a member may take."""
-    runtime = resource(settings.resources.get("runtime", 0), {**values, "attempt": 1})
-    return ceil(60 * runtime_minutes(runtime)) or None
 
 
 def _command(
     settings: Model,
-    number: int,
-    digest: str,
     values: Mapping[str, Scalar],
     own: Sequence[str],
     base: Path,
     directory: Path,
+    run: RunSettings,
+    digest: str,
 ) -> Command:
-    run = settings.run_settings[number]
-    words, *others = command_words(settings, number, values, own, base, directory)
+    words, *others = command_words(settings, run, values, own, base, directory)
     return Command(
         words=words,
         digest=digest,
@@ -303,6 +302,12 @@ def _command(
         stdin=stdin(run, values),
         container=run.container and _reachable(run.container, base, directory),
     )
+
+
+def _limit(settings: Model, values: Mapping[str, Scalar]) -> int | None:
+    """Return the seconds that an attempt of a member may take."""
+    runtime = resource(settings.resources.get("runtime", 0), {**values, "attempt": 1})
+    return ceil(60 * runtime_minutes(runtime)) or None
 
 
 def needs(settings: Model, values: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -59,6 +59,17 @@ _ensemake_missing() { # succeed if a declared output is not there, and name it
   return 1
 }
 
+_ensemake_unchecked() { # succeed if a file does not hold what it must, and say so
+  local n
+  for ((n = 0; n < ${#_ensemake_checks[@]}; n += 2)); do
+    if ! LC_ALL=C grep -qaP -e "${_ensemake_checks[n + 1]}" -- "${_ensemake_checks[n]}" 2>&8; then
+      _ensemake_reason="${_ensemake_checks[n]} has no '${_ensemake_checks[n + 1]}'"
+      return 0
+    fi
+  done
+  return 1
+}
+
 _ensemake_completed() {
   local text=
   [ -f status.json ] && read -r text <status.json || :
@@ -70,7 +81,7 @@ _ensemake_record() { # status, exit code, reason
   _ensemake_clock
   local ms=$(((_ensemake_now - _ensemake_began) / 1000)) reason=${3//\\/\\\\}
   local elapsed text
-  reason=${reason//[$'\t\n\r']/ }
+  reason=${reason//[[:cntrl:]]/ }
   printf -v elapsed '%d.%03d' $((ms / 1000)) $((ms % 1000))
   printf -v text '{"status": "%s", "exit_code": %d, "digest": "%s", "host": "%s", ' \
     "$1" "$2" "$_ensemake_digest" "$_ensemake_host"
@@ -111,6 +122,7 @@ _ensemake_cancelled() { # exit code, reason; Slurm is asked later, it may take l
 # ---- one command: started, stopped, judged ----
 
 _ensemake_start() { # number; in the process that becomes the program
+  [ -z "$_ensemake_from" ] || export ENSEMAKE_ATTEMPT=$_ensemake_attempt
   PATH=$_ensemake_path
   if ((_ensemake_prepares)); then # a bash like any other runs the preamble, then the command
     exec ${_ensemake_given[@]+/usr/bin/env "${_ensemake_given[@]}"} \
@@ -240,6 +252,45 @@ _ensemake_shorten() { # file, bytes: in a file of our own, a program may have ma
   mv -fT "$_ensemake_file" "$1"
 }
 
+# ---- going on after a stop, where the config says how ----
+
+_ensemake_stops='killed by SIG(KILL|TERM|INT|HUP|XCPU|USR1|USR2)'
+
+_ensemake_was_stopped() { # succeed if a limit, a signal or its node's end ended the last attempt
+  local text=
+  ((_ensemake_attempt)) || return 1
+  [ -f status.json ] && read -r text <status.json || :
+  [[ -z $text || $text == *'"status": "'@(cancelled|killed)'"'* || $text =~ $_ensemake_stops ]]
+}
+
+_ensemake_has_left() { # number: succeed if this command has left a file to go on from
+  local file entry before=.step-$(($1 - 1))
+  while IFS= read -r file; do
+    [ -e "$file" ] || continue
+    [ -e "$before" ] || return 0
+    entry=$(find "$file" -maxdepth 0 -printf '%y %s %T@ %p//%l')
+    grep -qzxF -e "$entry" "$before" || return 0
+  done < <(printf '%s\n' "$_ensemake_from"; compgen -G "$_ensemake_from")
+  return 1
+}
+
+_ensemake_goes_on() { # succeed if the command that has just ended goes on with a further attempt
+  [ -n "$_ensemake_from" ] && [ -z "$_ensemake_signal" ] || return 1
+  [[ $_ensemake_verdict == cancelled || $_ensemake_reason =~ $_ensemake_stops ]] &&
+    ((_ensemake_restarts < _ensemake_times)) && _ensemake_has_left $_ensemake_step || return 1
+  _ensemake_say "$_ensemake_reason; goes on from $_ensemake_from"
+  _ensemake_kind=restart_ _ensemake_restarts=$((_ensemake_restarts + 1))
+  _ensemake_begin
+}
+
+_ensemake_begin() { # a further attempt
+  _ensemake_attempt=$((_ensemake_attempt + 1))
+  _ensemake_clock
+  _ensemake_began=$_ensemake_now _ensemake_started=$_ensemake_date
+  printf '%s %d %s %d %s %s %d\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
+    "$_ensemake_started" "${ENSEMAKE_RUN:--}" "$_ensemake_restarts" >.lock
+}
+
 # ---- one run at a time ----
 
 _ensemake_host=${HOSTNAME:-?}
@@ -255,7 +306,8 @@ if ! [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]]; then
     flock 9 || _ensemake_say "this file system has no locks; going on without"
   fi
 fi
-unset -v ENSEMAKE_LOCKED # not for a run.sh that the command may start
+[ -z "${ENSEMAKE_RUNTIME-}" ] || _ensemake_limit=$((ENSEMAKE_RUNTIME * 60)) # as a site set it
+unset -v ENSEMAKE_LOCKED ENSEMAKE_RUNTIME # not for a run.sh that the command may start
 if _ensemake_completed; then
   _ensemake_say "completed already, nothing to do"
   exit 0
@@ -263,41 +315,60 @@ fi
 
 # ---- where to begin ----
 
-_ensemake_last= _ensemake_attempt=0
-read -r _ensemake_last _ensemake_attempt _ <.lock || :
+_ensemake_last= _ensemake_attempt=0 _ensemake_of= _ensemake_restarts=0
+read -r _ensemake_last _ensemake_attempt _ _ _ _ensemake_of _ensemake_restarts <.lock || :
 if [ -n "$_ensemake_last" ] && [ "$_ensemake_last" != "$_ensemake_digest" ]; then
   _ensemake_say "holds what another recipe left; the target generate puts that into previous/"
   exit 1
 fi
-_ensemake_attempt=$((_ensemake_attempt + 1))
-_ensemake_clock
-_ensemake_began=$_ensemake_now _ensemake_started=$_ensemake_date
 _ensemake_step=1 _ensemake_kind=step_ _ensemake_sizes=()
 for ((_ensemake_number = ${#_ensemake_chain[@]}; _ensemake_number; _ensemake_number--)); do
-  if [ -e .step-$_ensemake_number ]; then
-    if ((_ensemake_step == 1)) && _ensemake_is_kept $_ensemake_number; then
-      _ensemake_step=$((_ensemake_number + 1))
-    elif ((_ensemake_step == 1)); then
-      rm -f .step-$_ensemake_number
-    fi
+  if ((_ensemake_step == 1)) && _ensemake_is_kept $_ensemake_number; then
+    _ensemake_step=$((_ensemake_number + 1))
   fi
 done
+_ensemake_is_same=0 # whether this run of the workflow has run it before
+[[ ${ENSEMAKE_RUN-} && $_ensemake_of == "$ENSEMAKE_RUN" ]] && _ensemake_is_same=1 ||
+  _ensemake_restarts=0
+if [ -n "$_ensemake_from" ]; then
+  if _ensemake_was_stopped && [ ! -e .step-$_ensemake_step ] &&
+    _ensemake_has_left $_ensemake_step; then
+    _ensemake_kind=restart_
+  fi
+  if ((_ensemake_is_same)); then
+    if [ $_ensemake_kind = step_ ] || ((_ensemake_restarts >= _ensemake_times)); then
+      _ensemake_say "has ended in this run; the next run goes on with it"
+      exit 1
+    fi
+    _ensemake_restarts=$((_ensemake_restarts + 1))
+  fi
+fi
 
 _ensemake_old=(status.json run.out run.err) # the last attempt's
-if ((_ensemake_step > 1)); then
+if [ $_ensemake_kind = restart_ ]; then
+  _ensemake_sizes=($(stat -c %s run.out run.err)) || _ensemake_sizes=()
+fi
+if ((${#_ensemake_sizes[@]} == 2)); then # what was printed before stays
   _ensemake_shorten run.out "${_ensemake_sizes[0]}"
   _ensemake_shorten run.err "${_ensemake_sizes[1]}"
   _ensemake_old=(status.json)
 fi
+for ((_ensemake_number = _ensemake_step; _ensemake_number <= ${#_ensemake_chain[@]}; \
+  _ensemake_number++)); do
+  [ ! -e .step-$_ensemake_number ] || _ensemake_old+=(.step-$_ensemake_number)
+done
 for _ensemake_text in "${_ensemake_old[@]}"; do # what the program made links of leads out of here
   if [[ -e $_ensemake_text || -L $_ensemake_text ]]; then
     rm -f "${_ensemake_old[@]}"
     break
   fi
 done
-printf '%s %d %s %d %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
-  "$_ensemake_started" >.lock
-if ((_ensemake_step > 1)); then exec 7>>run.out 8>>run.err; else exec 7>run.out 8>run.err; fi
+_ensemake_begin
+if ((${#_ensemake_sizes[@]})); then
+  exec 7>>run.out 8>>run.err
+else
+  exec 7>run.out 8>run.err
+fi
 
 for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
   [ -n "${!_ensemake_text+x}" ] || {
@@ -313,20 +384,27 @@ trap '_ensemake_stop TERM' TERM
 trap '_ensemake_stop INT' INT
 trap '_ensemake_stop HUP' HUP
 while ((_ensemake_step <= ${#_ensemake_chain[@]})); do
-  ((${#_ensemake_chain[@]} == 1)) ||
+  if [ $_ensemake_kind = restart_ ]; then
+    _ensemake_head "attempt $_ensemake_attempt: ${_ensemake_names[_ensemake_step - 1]}"
+  elif ((${#_ensemake_chain[@]} > 1)); then
     _ensemake_head "step $_ensemake_step of ${#_ensemake_chain[@]}:" \
       "${_ensemake_names[_ensemake_step - 1]}"
+  fi
   _ensemake_run $_ensemake_step
   _ensemake_judge $_ensemake_step
+  [ -z "$_ensemake_verdict" ] || ! _ensemake_goes_on || continue
   case $_ensemake_verdict in
     cancelled) _ensemake_cancelled $_ensemake_code "$_ensemake_reason" ;;
     failed) _ensemake_fail failed $_ensemake_code "$_ensemake_reason" ;;
   esac
   ((_ensemake_step == ${#_ensemake_chain[@]})) || _ensemake_keep $_ensemake_step
-  _ensemake_step=$((_ensemake_step + 1))
+  _ensemake_step=$((_ensemake_step + 1)) _ensemake_kind=step_
 done
 if _ensemake_missing; then
   rm -f .step-* # whichever command should have left it
   _ensemake_fail failed 0 "left no output $_ensemake_absent"
+elif _ensemake_unchecked; then
+  rm -f .step-*
+  _ensemake_fail failed 0 "$_ensemake_reason"
 fi
 _ensemake_record completed $_ensemake_code ""

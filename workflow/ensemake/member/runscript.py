@@ -55,7 +55,7 @@ MACHINERY = Path(__file__).with_name("run.bash").read_text(encoding="utf-8")
 
 # In the process that becomes the program: nothing of it is seen by this script.
 STEP = """\
-_ensemake_step_{number}() {{
+_ensemake_{name}() {{
 {lines}
   exec ${{_ensemake_given[@]+/usr/bin/env "${{_ensemake_given[@]}}"}} \\
     ${{_ensemake_timeout[@]+"${{_ensemake_timeout[@]}}"}} \\
@@ -120,6 +120,10 @@ class RunScript:
     beside: Sequence[str] = ()  # names in the directory that are not the member's
     success_codes: Sequence[int] = (0,)
     limit_s: int | None = None  # of one attempt
+    checks: Sequence[str] = ()  # file, regular expression, file ...
+    restart_from: str = ""  # file or pattern
+    restarts: Sequence[Command] = ()  # in place of each command
+    times: int = 0
 
 
 def run_script(run: RunScript) -> str:
@@ -139,12 +143,14 @@ def run_script(run: RunScript) -> str:
         + f"_ensemake_names=({quoted_words([command.name for command in commands])})\n"
         + f"_ensemake_outputs=({quoted_words(run.outputs)})\n"
         + f"_ensemake_beside=({quoted_words(run.beside)})\n"
-        + f"_ensemake_wanted=({quoted_words(_wanted(commands))})\n"
+        + f"_ensemake_wanted=({quoted_words(_wanted([*commands, *run.restarts]))})\n"
         + f"_ensemake_success={quote(f' {codes} ')}\n"
         + f"_ensemake_limit={run.limit_s or ''}\n"
-        + "_ensemake_from=\n"
+        + f"_ensemake_checks=({quoted_words(run.checks)})\n"
+        + f"_ensemake_from={quote(run.restart_from)} _ensemake_times={run.times}\n"
         + f"_ensemake_prepares={int(bool(run.preamble))}\n"
-        + "".join(_step(number, command) for number, command in enumerate(commands, 1))
+        + "".join(_step(f"step_{n}", command) for n, command in enumerate(commands, 1))
+        + "".join(_step(f"restart_{n}", command) for n, command in enumerate(run.restarts, 1))
         + _machinery(run)
     )
     if "\0" in text:
@@ -162,7 +168,7 @@ def _wanted(commands: Sequence[Command]) -> list[str]:
     return list(dict.fromkeys(name for one in commands for name in one.passed.values()))
 
 
-def _step(number: int, command: Command) -> str:
+def _step(name: str, command: Command) -> str:
     further = FURTHER if command.several else ""
     inside = '"${_ensemake_container[@]}" ' if command.container else ""
     text = None if command.stdin is None else command.stdin.removesuffix("\n")
@@ -176,7 +182,7 @@ def _step(number: int, command: Command) -> str:
         *(_contained(command.container) if command.container else []),
     ]
     words = f"{inside}{quoted_words(command.words)}{further}{given}"
-    return STEP.format(number=number, lines="\n".join(lines), command=words)
+    return STEP.format(name=name, lines="\n".join(lines), command=words)
 
 
 def digest_in(text: str) -> str | None:

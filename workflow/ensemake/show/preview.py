@@ -13,6 +13,7 @@ from ensemake.member.command import (
     environment,
     passed,
     resource,
+    restarts,
     runtime_minutes,
     template_of,
 )
@@ -149,8 +150,8 @@ def _cut(text: str, width: int) -> str:
 def _commands(work: Work, member: Planned) -> Iterator[str]:
     own = [source.target for source in _sources(work)]
     directory = work.base / member.directory
-    for number in range(len(work.settings.run_settings)):
-        parts = command_words(work.settings, number, member.values, own, work.base, directory)
+    for run in work.settings.run_settings:
+        parts = command_words(work.settings, run, member.values, own, work.base, directory)
         yield " : ".join(map(quoted_words, parts))
 
 
@@ -266,7 +267,7 @@ def used_names(
     """Return the parameters that reach a member, directly or through a derived one."""
     used = set(settings.params_as_args)
     texts: list[object] = []
-    for run in settings.run_settings:
+    for run in [*settings.run_settings, *restarts(settings)]:
         texts += [*run.exe_args, *run.env_vars.values(), run.stdin or ""]
         texts += [word for other in run.mpmd for word in other.exe_args]
     texts += [*settings.outputs, *settings.files.to_configure, *settings.files.to_copy]

@@ -1,8 +1,6 @@
 """Members of several commands: what runs again, what stays; in real bash, as generated."""
 
 import os
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,53 +8,12 @@ import pytest
 
 from ensemake.config.schema import Config
 from ensemake.member import steps
-from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, expand_work
-from ensemake.member.state import is_generated, read_status
+from ensemake.member.plan import expand_work
 
-Command = Sequence[str]
-
-
-def shell(text: str, **keys: Any) -> dict[str, Any]:
-    return {"exe": "bash", "exe_args": ["-c", text], **keys}
-
+from .by_hand import Member, shell
 
 SIMULATE = "echo simulated; echo s >>count; mkdir -p out/empty; echo 1 >out/traj"
 ANALYSE = "echo analysed; cat out/traj; echo 2 >out/mean; touch out/empty/x"
-
-
-class Member:
-    """A model in a working directory of its own."""
-
-    def __init__(self, base: Path) -> None:
-        self.base, self.directory = base, base / "results/e/m"
-
-    def made(self, *commands: Any, forced: int = 0, **keys: Any) -> "Member":
-        run: Any = list(commands) if len(commands) > 1 else commands[0]
-        data = {"experiment": "e", "models": {"m": {"run_settings": run, **keys}}}
-        work = expand_work(Config.model_validate(data), "m", self.base)
-        self.chain = work.planned[0].digest
-        assert generate(Plan("m", work.settings, work.planned, forced), self.base) == []
-        assert is_generated(self.directory, self.chain)
-        return self
-
-    def run(self, **environ: str) -> str:
-        """Run it by hand and return how it ended."""
-        subprocess.run(
-            ["bash", "run.sh"], cwd=self.directory, env={**os.environ, **environ}, check=False
-        )
-        status = read_status(self.directory)
-        assert status is not None
-        assert status.digest == self.chain
-        return f"{status.status} {status.reason}".strip()
-
-    def text(self, name: str) -> str:
-        return (self.directory / name).read_text()
-
-
-@pytest.fixture
-def member(tmp_path: Path) -> Member:
-    return Member(tmp_path)
 
 
 def test_commands_run_one_after_another_and_the_first_that_fails_is_named(member: Member) -> None:
@@ -101,7 +58,7 @@ def test_mending_the_last_command_does_not_run_the_others_again(member: Member) 
     member.made(shell(SIMULATE), shell(ANALYSE), outputs=["out/mean"])
     assert member.text("out/mean") == "2\n"
     assert "analysed" in member.text("run.out")
-    assert read_status(member.directory).status == "completed"  # type: ignore[union-attr]
+    assert member.status.status == "completed"
     assert member.run() == "completed"
     # another first command: all is set aside; and back
     member.made(shell("echo other >count"), shell(ANALYSE))
@@ -121,7 +78,7 @@ def test_a_command_that_is_appended_goes_on_from_where_the_run_ended(member: Mem
     assert member.text("run.out").startswith("simulated\n==> step 2 of 2")
     member.made(shell(SIMULATE))
     assert not (member.directory / "more").exists()
-    assert read_status(member.directory).status == "completed"  # type: ignore[union-attr]
+    assert member.status.status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +98,7 @@ def test_what_is_not_as_a_command_left_it_runs_all_again(
     commands = shell(SIMULATE), shell("test -e ok")
     member.made(*commands)
     assert member.run().startswith("failed step 2")
-    chain = [member.text(".step-1").split()[0], member.chain]
+    chain = [member.text(".step-1").split()[0], member.digest]
     assert steps.kept(member.directory, chain) == 1
     change(member.directory)
     assert steps.kept(member.directory, chain) == 0
@@ -223,8 +180,8 @@ def test_a_move_that_was_cut_short_is_finished(
 
 
 def test_the_digest_of_one_command_is_what_it_always_was(member: Member) -> None:
-    one = member.made(shell("true")).chain
-    assert member.made(shell("true"), shell("false")).chain != one
+    one = member.made(shell("true")).digest
+    assert member.made(shell("true"), shell("false")).digest != one
     data = {"experiment": "e", "models": {"m": {"run_settings": [shell("true")]}}}
     assert expand_work(Config.model_validate(data), "m", member.base).planned[0].digest == one
 
@@ -244,8 +201,8 @@ def test_a_preamble_brings_programs_functions_and_variables(member: Member) -> N
     member.made(gmx, preamble=preamble, resources={"runtime": 1})
     assert member.run() == "completed"
     assert member.text("run.out") == f"gromacs 7 4 {member.directory}\n"
-    one = member.chain
-    assert member.made(gmx, preamble=["echo other"]).chain == one, "it is a matter of the site"
+    one = member.digest
+    assert member.made(gmx, preamble=["echo other"]).digest == one, "it is a matter of the site"
 
 
 @pytest.mark.parametrize("line", ["false", "no-such-module load x", "exit 3", "source ./nowhere"])

@@ -149,9 +149,11 @@ _ensemake_limits() { # set timeout: the words before the command that end it in 
   _ensemake_timeout=()
   [ -n "$_ensemake_limit" ] || return 0
   _ensemake_clock
-  local left=$((_ensemake_limit - (_ensemake_now - _ensemake_began) / 1000000)) program
+  local left=$((_ensemake_limit * 1000 - (_ensemake_now - _ensemake_began) / 1000)) program
   program=$(command -v timeout) || return 0
-  _ensemake_timeout=("$program" -k "${ENSEMAKE_GRACE:-20}" $((left > 0 ? left : 1)))
+  ((left > 0)) || left=1
+  printf -v left '%d.%03d' $((left / 1000)) $((left % 1000))
+  _ensemake_timeout=("$program" -k "${ENSEMAKE_GRACE:-20}" "$left")
 }
 
 _ensemake_run() { # number; set code

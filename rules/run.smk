@@ -12,6 +12,7 @@ for entity in EXPERIMENT.single:
             touch(entity.done),
         log:
             entity.log("{member}"),
+        retries: entity.retries
         threads: entity.threads
         resources:
             **entity.resources,
@@ -19,4 +20,4 @@ for entity in EXPERIMENT.single:
             digest=entity.digest,
             script=entity.script,
         shell:
-            "exec bash -p {params.script:q} > {log:q} 2>&1"
+            entity.limit + "exec bash -p {params.script:q} > {log:q} 2>&1"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ensemake.config.container import Container
 from ensemake.config.schema import Config
 from ensemake.member.plan import expand_work
-from ensemake.member.runscript import Command, RunScript, run_script
+from ensemake.member.runscript import RunScript, Step, run_script
 from ensemake.member.state import is_locked, state
 
 ARGV = "import json, os, sys; json.dump([sys.argv[1:], os.environ.get('VALUE')], open('seen', 'w'))"
@@ -32,7 +32,7 @@ COMMAND_KEYS = {"environment", "passed", "container", "stdin"}
 def make(folder: Path, command: Sequence[str], **fields: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     own = {key: fields.pop(key) for key in COMMAND_KEYS & fields.keys()}
-    only = Command(words=command, digest=fields.pop("digest", "1-a"), **own)
+    only = Step(words=command, digest=fields.pop("digest", "1-a"), **own)
     run = RunScript(title="e: m", commands=fields.pop("commands", [only]), **fields)
     (folder / "run.sh").write_text(run_script(run), encoding="utf-8")
     return folder

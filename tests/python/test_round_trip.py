@@ -223,7 +223,7 @@ def entity(section: type[schema.Model]) -> st.SearchStrategy[dict[str, Any]]:
 
 def with_enough_tasks(data: dict[str, Any]) -> dict[str, Any]:
     """Several programs in one launch want a task each, else the config is refused."""
-    mpmds = [one.get("mpmd", []) for one in run.listed(data["run_settings"])]
+    mpmds = [one.get("mpmd", []) for one in run.as_list(data["run_settings"])]
     wanted = 1 + max(sum(other.get("tasks", 1) for other in mpmd) for mpmd in mpmds)
     tasks = data.get("resources", {}).get("tasks", 1)
     if isinstance(tasks, int | float) and tasks < wanted:

@@ -494,6 +494,21 @@ class EntityRules:
         return self.settings.batch_settings
 
     @property
+    def retries(self) -> int | None:
+        """How often a job that the cluster ended is submitted again; None: as the user says.
+
+        On one machine run.sh goes on by itself. What does not go on ends at once.
+        """
+        is_submitted = self.experiment.workflow.resource_settings.nodes is not None
+        return self.settings.restart.times if self.settings.restart and is_submitted else None
+
+    @property
+    def limit(self) -> str:
+        """What tells run.sh its time limit, which a profile may have changed."""
+        is_limited = "runtime" in self.settings.resources
+        return "ENSEMAKE_RUNTIME={resources.runtime} " if is_limited else ""
+
+    @property
     def threads(self) -> int | Callable[..., int]:
         """CPUs of a member on one machine: tasks times cpus_per_task."""
         if any(map(_is_template, self.settings.resources.values())):

@@ -85,7 +85,7 @@ class RunSettings(Section):
     )
 
 
-def listed(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """Return a list of one for what may be one or a list."""
     return value if isinstance(value, list) else [value]
 
@@ -100,7 +100,7 @@ def _as_given(value: list[RunSettings], write: SerializerFunctionWrapHandler) ->
 Steps = Annotated[
     list[RunSettings],
     Field(min_length=1),
-    BeforeValidator(listed, json_schema_input_type=RunSettings | list[RunSettings]),
+    BeforeValidator(as_list, json_schema_input_type=RunSettings | list[RunSettings]),
     WrapSerializer(_as_given),
 ]
 

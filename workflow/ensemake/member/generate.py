@@ -41,7 +41,7 @@ from ensemake.member.layout import TABLES
 from ensemake.member.plan import Plan, Planned
 from ensemake.member.previous import make_way
 from ensemake.member.recipe import Recipe
-from ensemake.member.runscript import Command, RunScript, run_script
+from ensemake.member.runscript import RunScript, Step, run_script
 from ensemake.member.templates import render_file
 from ensemake.paths import expanded_path
 from ensemake.sweep.expressions import template
@@ -290,9 +290,9 @@ def _command(
     directory: Path,
     run: RunSettings,
     digest: str,
-) -> Command:
+) -> Step:
     words, *others = command_words(settings, run, values, own, base, directory)
-    return Command(
+    return Step(
         words=words,
         digest=digest,
         launch=launch_lines(run, needs(settings, values), others),

@@ -15,7 +15,7 @@ from typing import Any
 
 from ensemake.atomic import PRIVATE, write_atomically
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath
-from ensemake.config.run import listed
+from ensemake.config.run import as_list
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Config, Ensemble, Model, without_values
 from ensemake.member.command import member_outputs
@@ -267,7 +267,7 @@ def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
     swept = [SweptAxis(tuple(names), log) for names, log in data["swept"]]
     with suppress(OSError):  # somebody else's
         secret = json.loads((base / where.env_vars).read_bytes())
-        for run, own in zip(_runs(data["settings"]), listed(secret), strict=False):
+        for run, own in zip(_runs(data["settings"]), as_list(secret), strict=False):
             run |= own
     settings = _settings(data["settings"])
     return Work(entity, where, settings, data["recipe"], planned, swept, data["drawn"], base)
@@ -330,7 +330,7 @@ def _secrets(settings: Model) -> list[Any]:
 def _runs(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return all commands of saved settings."""
     restart = (settings.get("restart") or {}).get("run_settings")
-    return [*listed(settings["run_settings"]), *([restart] if restart else [])]
+    return [*as_list(settings["run_settings"]), *([restart] if restart else [])]
 
 
 def _settings(data: Mapping[str, Any]) -> Model:

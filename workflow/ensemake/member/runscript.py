@@ -87,7 +87,7 @@ FURTHER = ' "${_ensemake_further[@]}"'
 
 
 @dataclass(frozen=True)
-class Command:
+class Step:
     """One of the commands of a member."""
 
     words: Sequence[str]
@@ -112,7 +112,7 @@ class RunScript:
     """All that a member's run.sh is made of."""
 
     title: str
-    commands: Sequence[Command]
+    commands: Sequence[Step]
     outputs: Sequence[str] = ()
     preamble: Sequence[str] = ()  # shell lines before each command
     batch_preamble: Sequence[str] = ()  # those of a batch, for who runs it by hand
@@ -122,7 +122,7 @@ class RunScript:
     limit_s: int | None = None  # of one attempt
     checks: Sequence[str] = ()  # file, regular expression, file ...
     restart_from: str = ""  # file or pattern
-    restarts: Sequence[Command] = ()  # in place of each command
+    restarts: Sequence[Step] = ()  # in place of each command
     times: int = 0
 
 
@@ -164,11 +164,11 @@ def _machinery(run: RunScript) -> str:
     return text.replace("# @PREAMBLE@\n", _preamble(run))
 
 
-def _wanted(commands: Sequence[Command]) -> list[str]:
+def _wanted(commands: Sequence[Step]) -> list[str]:
     return list(dict.fromkeys(name for one in commands for name in one.passed.values()))
 
 
-def _step(name: str, command: Command) -> str:
+def _step(name: str, command: Step) -> str:
     further = FURTHER if command.several else ""
     inside = '"${_ensemake_container[@]}" ' if command.container else ""
     text = None if command.stdin is None else command.stdin.removesuffix("\n")

@@ -10,7 +10,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 from ensemake.check import check_shape
 from ensemake.config import schema
 from ensemake.config.faults import did_you_mean
-from ensemake.config.run import listed
+from ensemake.config.run import as_list
 from ensemake.config.yamlfile import Document
 from ensemake.errors import EntityExistsError
 from ensemake.member.layout import located
@@ -110,7 +110,7 @@ class Entity(Face):
 
     def set_tag(self, tag: str | tuple[str, str]) -> None:
         """Set the text around the tags of configured files; a pair for open and close."""
-        self.files = {**self.files, "tag": values.listed(tag)}
+        self.files = {**self.files, "tag": values.as_list(tag)}
 
     @property
     def attached_files_table(self) -> str:
@@ -150,7 +150,7 @@ class Entity(Face):
     @property
     def _runs(self) -> list[RunSettings]:
         assert self.run_settings is not None
-        return listed(self.run_settings)  # type: ignore[no-any-return]
+        return as_list(self.run_settings)  # type: ignore[no-any-return]
 
 
 class Model(Entity):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ensemake.config.run import listed
+from ensemake.config.run import as_list
 from ensemake.config.scalars import Scalar
 
 LABELS = ("model", "model_name", "label")  # for the parameter that names added models
@@ -20,7 +20,7 @@ def merged(ensemble: str, models: Mapping[str, dict[str, Any]]) -> tuple[Columns
         that all of them share.
     """
     entries = [dict(entry) for entry in models.values()]
-    runs = [[dict(run) for run in listed(entry.pop("run_settings"))] for entry in entries]
+    runs = [[dict(run) for run in as_list(entry.pop("run_settings"))] for entry in entries]
     _same(ensemble, models, [len(commands) for commands in runs], "number of commands")
     params = [entry.pop("params", {}) for entry in entries]
     columns: Columns = {}

@@ -30,6 +30,7 @@ from .conftest import REPOSITORY, Project
 
 MANUAL = REPOSITORY / "config" / "README.md"
 TEXT = MANUAL.read_text(encoding="utf-8")
+RECIPES = (REPOSITORY / "config" / "codes.md").read_text(encoding="utf-8")
 HINT = "run: python scripts/manual.py"
 
 
@@ -45,7 +46,7 @@ class Block:
 
 def blocks() -> Iterator[Block]:
     fence = r"(?:<!-- needs: (.*) -->\n)?^```(\w+) ?(.*)\n((?:.*\n)*?)```$"
-    for found in re.finditer(fence, TEXT, re.MULTILINE):
+    for found in re.finditer(fence, TEXT + RECIPES, re.MULTILINE):
         yield Block(found[2], found[3], found[1] or "", found[4])
 
 

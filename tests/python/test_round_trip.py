@@ -13,10 +13,12 @@ from ensemake import Experiment, Model
 from ensemake.check import check_shape
 from ensemake.config import run, schema
 from ensemake.config.container import Container
+from ensemake.config.scalars import keys_of
 from ensemake.config.shape_faults import sections
 from ensemake.config.yamlfile import load_yaml
 from ensemake.config.yamltext import config_text
-from ensemake.member.plan import Planned, expand_work
+from ensemake.member.expansion import expand_work
+from ensemake.member.plan import Planned
 
 FILES = {"code.py": "#!/bin/sh\n", "sub/other": "#!/bin/sh\n", "in.cfg": "x = ;x;\n"}
 TABLE = "p,q\n1,2.5\n3,a\n"
@@ -134,6 +136,7 @@ SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
         "account": optional_text,
         "batch_args": st.dictionaries(options, word | st.none(), max_size=2),
         "preamble": st.lists(text, max_size=2),
+        "with": st.none(),
     },
 }
 SECTIONS[run.RunSettings] = {
@@ -189,6 +192,7 @@ SECTIONS[schema.Model] = {
         count | st.just(2.0) | st.sampled_from(["{{ 2 * attempt }}", "2h"]),
         max_size=4,
     ),
+    "inputs": st.just({}),  # others would have to be there: see test_stages_go_round
     "outputs": st.lists(inside, max_size=2),
     "metrics": st.dictionaries(name, METRICS, max_size=2),
     "batch_settings": st.none() | some({}, SECTIONS[schema.BatchSettings]),
@@ -259,10 +263,10 @@ def test_every_key_is_drawn() -> None:
     """A key that is new in the schema must be drawn above."""
     assert set(CONFIG) | {"experiment"} == set(schema.Config.model_fields)
     for section, keys in SECTIONS.items():
-        fields = section.model_fields.items()
-        assert set(keys) == {field.alias or name for name, field in fields}, section
+        assert set(keys) == set(keys_of(section)), section
     drawn = {section.__name__ for section in SECTIONS}
-    assert drawn | {"Metric"} == {section.__name__ for _, section in sections(schema.Config)}
+    found = {section.__name__ for _, section in sections(schema.Config)}
+    assert drawn | {"Metric", "Input"} == found
 
 
 # ---- what once was lost ----
@@ -338,3 +342,25 @@ def test_what_was_loaded_can_be_changed() -> None:
     assert config["run_settings"]["run_args"] == {}
     changed.exe = "./code.py"
     assert loaded.as_config()["models"]["m"]["run_settings"]["exe"] == "code.py"
+
+
+def test_stages_go_round() -> None:
+    run = {"exe": "true"}
+    goes_round(
+        {
+            "experiment": "stages",
+            "models": {"mesh": {"run_settings": run, "outputs": ["mesh.dat"]}},
+            "ensembles": {
+                "first": {"params": {"T": [1, 2]}, "inputs": {"mesh": {}}, "run_settings": run},
+                "second": {
+                    "params": {"start": {"members": "first"}, "p": [1, 2]},
+                    "inputs": {
+                        "first": {"files": {"a": "b"}, "as": "copy"},
+                        "mesh": {"members": "all"},
+                    },
+                    "run_settings": run,
+                    "batch_settings": {"with": "first"},
+                },
+            },
+        }
+    )

@@ -16,10 +16,12 @@ from ensemake.member.state import MEANING, StatusFile, is_locked, read_status
 MESSAGES = (
     # Both plugins' own words; FAILED only repeats that the job's exit code was not 0.
     ("Slurm", re.compile(r"SLURM status is: '(?!FAILED)([A-Z_]+)")),
-    ("PBS", re.compile(r"^PBS job \S+: (?!exit code)(.+?)\. ?$", re.DOTALL)),
+    ("PBS", re.compile(r"^PBS job \S+: (?!exit code \d\d?\b)(.+?)\. ?$", re.DOTALL)),
 )
 # Where memory is watched by polling, Slurm calls the job FAILED; its log tells.
 MEMORY = re.compile(rb"^slurmstepd.*(oom.kill|exceeded memory limit)", re.MULTILINE)
+EXIT_CODE = re.compile(r"\bexit code (\d+)")  # of the job: with a signal's, nobody else told it
+SIGNALLED = 128
 ENDED = ("killed by SIGKILL", "stopped by SIGTERM", MEANING["killed"])
 
 
@@ -63,14 +65,22 @@ def explain(directories: Iterable[Path], reason: str, run: str) -> None:
     run
         Id of the run that submitted the job.
     """
+    found = EXIT_CODE.search(reason)
+    code = int(found[1]) if found else None
+    if code is not None and code <= SIGNALLED:
+        return
     for directory in directories:
-        status = read_status(directory) or _of_lock(directory, run)
+        status = read_status(directory)
+        if status is None:
+            status = _of_lock(directory, run, code)
+        elif code is not None:  # it has told that itself
+            continue
         if status and status.run == run and status.reason.endswith(ENDED):
             told = replace(status, reason=f"{status.reason} ({reason})")
             write_atomically(directory / "status.json", (json.dumps(asdict(told)) + "\n").encode())
 
 
-def _of_lock(directory: Path, run: str) -> StatusFile | None:
+def _of_lock(directory: Path, run: str, code: int | None) -> StatusFile | None:
     """Return the status of a member that wrote none, from what it wrote when it began."""
     lock = directory / ".lock"
     if not lock.exists() or is_locked(lock):
@@ -81,6 +91,6 @@ def _of_lock(directory: Path, run: str) -> StatusFile | None:
         return None
     if len(words) < 5:  # killed before it wrote them
         return None
-    digest, attempt, host, _, started, *_ = words
-    killed = StatusFile("killed", None, digest, host, started, attempt=int(attempt))
+    digest, attempt, host, _, started = words[:5]
+    killed = StatusFile("killed", code, digest, host, started, attempt=int(attempt))
     return replace(killed, reason=MEANING["killed"], run=run)

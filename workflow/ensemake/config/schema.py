@@ -6,8 +6,9 @@ checked here is the shape; what the keys mean together is checked in `check`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric
 from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable
 from ensemake.config.scalars import (
@@ -44,6 +45,8 @@ class Files(Section):
 class BatchSettings(Section):
     """Many members in one cluster job."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     size: Count | None = Field(None, description="members per job; default all of them")
     nodes: Count = Field(1, description="nodes of the job")
     runtime: Count | Text | None = Field(None, description="time limit of the job, minutes")
@@ -54,6 +57,11 @@ class BatchSettings(Section):
     )
     preamble: list[Text] = Field(
         [], description="shell lines before the members, such as `module load foo`"
+    )
+    with_: Name | None = Field(
+        None,
+        alias="with",
+        description="an entity that this one takes from: run its members in the same jobs",
     )
 
 
@@ -82,6 +90,9 @@ class Model(Section):
         {},
         description="what one member needs, in Snakemake's names; Jinja2 over the parameters and "
         "`attempt`",
+    )
+    inputs: dict[Name, Input] = Field(
+        {}, description="what it takes from other models and ensembles; see below"
     )
     outputs: list[InsidePath] = Field(
         [],

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyPath, Problem, did_you_mean
+from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric
 from ensemake.config.run import Check, Restart, RunSettings
+from ensemake.config.scalars import keys_of
 from ensemake.config.schema import Config, Ensemble, Files, Model
 
 EXPECTED = {
@@ -40,6 +41,7 @@ EXAMPLES: dict[type[BaseModel], str] = {
     Check: "{file: run.out, regex: JOB DONE}",
     Container: "{image: image.sif}",
     Files: "{to_copy: [FILE]}",
+    Input: "{files: [FILE]}",
 }
 
 
@@ -150,7 +152,7 @@ def _message(path: KeyPath, item: dict[str, Any]) -> str:
 
 
 def _missing(path: KeyPath, key: str) -> str:
-    field = _keys(section_at(path))[key]
+    field = keys_of(section_at(path))[key]
     about = (field.description or "").split(";")[0]
     example = f"; write for example {key}: {field.examples[0]}" if field.examples else ""
     return f"the key {key!r} is missing ({about}){example}"
@@ -160,11 +162,11 @@ def _unknown_key(path: KeyPath) -> str:
     key, section = str(path[-1]), section_at(path[:-1])
     if path[0] == "models" and key in Ensemble.model_fields:
         return "is for ensembles; move the model to ensembles, or leave it out"
-    homes = [name for name, other in sections(Config) if key in _keys(other)]
-    near = did_you_mean(key, _keys(section))
+    homes = [name for name, other in sections(Config) if key in keys_of(other)]
+    near = did_you_mean(key, keys_of(section))
     if homes and (not near or len(homes) == 1):
         return f"unknown key here; it belongs into {homes[0]}"
-    return f"unknown key{near or '; known are ' + ', '.join(_keys(section))}"
+    return f"unknown key{near or '; known are ' + ', '.join(keys_of(section))}"
 
 
 def _bad_name(name: str, pattern: str) -> str:
@@ -183,15 +185,10 @@ def section_at(path: KeyPath) -> type[BaseModel]:
     """Return the class of the section at a key path."""
     section: type[BaseModel] = Config
     for depth, part in enumerate(path):
-        field = _keys(section).get(str(part))
+        field = keys_of(section).get(str(part))
         if field is not None and depth != 1:  # depth 1 is the name of a model or an ensemble
             section = _section_in(field.annotation) or section
     return section
-
-
-def _keys(section: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Return the fields of a section by the names that the file has."""
-    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:
@@ -203,7 +200,7 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
 
 def sections(section: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     """Yield (key, section) of all sections below one, the outer ones first."""
-    inner = [(key, _section_in(field.annotation)) for key, field in _keys(section).items()]
+    inner = [(key, _section_in(field.annotation)) for key, field in keys_of(section).items()]
     found = [(key, below) for key, below in inner if below]
     yield from found
     for _, below in found:

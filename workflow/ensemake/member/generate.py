@@ -16,7 +16,7 @@ from math import ceil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ensemake.atomic import granted, open_regular, sibling, write_atomically
+from ensemake.atomic import clear_dead, granted, open_regular, replacing, sibling, write_atomically
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyedError
 from ensemake.config.run import RunSettings
@@ -38,10 +38,11 @@ from ensemake.member.command import (
 from ensemake.member.files import Source, are_filled, sources
 from ensemake.member.launchers import launch_lines
 from ensemake.member.layout import TABLES
-from ensemake.member.plan import Plan, Planned
+from ensemake.member.plan import Plan, Planned, chain_of
 from ensemake.member.previous import make_way
 from ensemake.member.recipe import Recipe
 from ensemake.member.runscript import RunScript, Step, run_script
+from ensemake.member.taking import NEEDS, TAKE, input_lines, taken_files
 from ensemake.member.templates import render_file
 from ensemake.paths import expanded_path
 from ensemake.sweep.expressions import template
@@ -76,8 +77,8 @@ def generate(plan: Plan, base: Path) -> list[str]:
     faults = []
     for member in plan.members:
         try:
-            found = sources(files, base, member.values) if shared is None else shared
-            _write_member(plan, member, recipe.chain(member.values), found, templates, base)
+            found = sources(files, base, plan.known(member)) if shared is None else shared
+            _write_member(plan, member, _digests(recipe, plan, member), found, templates, base)
         except (OSError, ValueError) as error:
             faults.append(f"{member.directory}: {error}")
     return faults if _current(plan, base) else _changed(plan)
@@ -91,10 +92,15 @@ def _current(plan: Plan, base: Path) -> Recipe | None:
     some = plan.members if are_filled(plan.settings.files) else plan.members[:1]
     try:
         recipe = Recipe(plan.settings, base)
-        is_same = all(recipe.digest(member.values) == member.digest for member in some)
+        is_same = all(_digests(recipe, plan, member)[-1] == member.digest for member in some)
     except (OSError, KeyedError):  # a file is gone
         return None
     return recipe if is_same else None
+
+
+def _digests(recipe: Recipe, plan: Plan, member: Planned) -> list[str]:
+    chain = chain_of(plan.settings, member.inputs, plan.origins)
+    return recipe.digests(member.values, plan.known(member), chain)
 
 
 def _changed(plan: Plan) -> list[str]:
@@ -108,7 +114,7 @@ def _read(path: Path) -> tuple[bytes, int]:
 def _write_member(
     plan: Plan,
     member: Planned,
-    chain: Sequence[str],
+    digests: Sequence[str],
     found: list[Source],
     templates: Templates,
     base: Path,
@@ -118,16 +124,29 @@ def _write_member(
     with _not_running(directory, member.digest) as ran:
         if ran is None:
             return
+        for folder in {directory, *((directory / source.target).parent for source in found)}:
+            clear_dead(folder)
         if plan.forced:
             steps.forget(directory)
-        goes_on = make_way(directory, chain, ran, _kept(plan))
-        for source in () if goes_on else found:
-            _write_source(source, directory, plan.settings, member.values, templates)
+        if not make_way(directory, digests, ran, _kept(plan)):
+            for source in found:
+                _write_source(source, directory, plan.settings, plan.known(member), templates)
+            _link_inputs(plan, member, directory, base)
         write_atomically(directory / "params.json", _params_json(member.values))
-        text = run_script(_run(plan, member, chain, [s.target for s in found], base))
+        text = run_script(_run(plan, member, digests, [s.target for s in found], base))
         write_atomically(directory / "run.sh", text.encode())
         if plan.forced:
             (directory / "status.json").unlink(missing_ok=True)
+
+
+def _link_inputs(plan: Plan, member: Planned, directory: Path, base: Path) -> None:
+    """Link to files that are to be there once the member starts; make folders for the others."""
+    for one in taken_files(plan.settings, member, plan.origins):
+        target = directory / one.target
+        _make_inside(directory, target if one.target.endswith("/") else target.parent)
+        if one.how == "linked":
+            path = base / one.directory / one.file
+            _link(os.path.relpath(path, os.path.realpath(target.parent)), target)
 
 
 def _kept(plan: Plan) -> Sequence[str]:
@@ -186,6 +205,8 @@ def _write_source(
 
 def _make_inside(directory: Path, folder: Path) -> None:
     """Make a folder of a member; a link on the way is a program's and leads out of here."""
+    if folder == directory:
+        return
     for name in reversed(folder.relative_to(directory).parents[:-1]):
         _not_a_link(directory / name)
     _not_a_link(folder)
@@ -233,14 +254,9 @@ def _link(wanted: str, target: Path) -> None:
 def _copy(path: Path, target: Path) -> None:
     if _is_copy(path, target):
         return
-    temporary = sibling(target)
-    try:
+    with replacing(target) as (temporary, _):
         shutil.copy2(path, temporary)
         temporary.chmod(stat.S_IMODE(granted(path.stat().st_mode)))
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _is_copy(path: Path, target: Path) -> bool:
@@ -260,14 +276,15 @@ def _params_json(values: Mapping[str, Scalar]) -> bytes:
 
 
 def _run(
-    plan: Plan, member: Planned, chain: Sequence[str], own: Sequence[str], base: Path
+    plan: Plan, member: Planned, digests: Sequence[str], own: Sequence[str], base: Path
 ) -> RunScript:
-    settings, values, directory = plan.settings, member.values, base / member.directory
+    settings, values, directory = plan.settings, plan.known(member), base / member.directory
     command = partial(_command, settings, values, own, base, directory)
+    inputs = input_lines(settings, member, plan.origins, base) if member.inputs else ()
     restart = settings.restart
     return RunScript(
         title=f"{plan.entity}: {member.name}",
-        commands=list(map(command, settings.run_settings, chain)),
+        commands=list(map(command, settings.run_settings, digests)),
         outputs=member_outputs(settings, values),
         preamble=settings.preamble,
         batch_preamble=settings.batch_settings.preamble if settings.batch_settings else (),
@@ -277,8 +294,11 @@ def _run(
         limit_s=_limit(settings, values),
         checks=[word for check in settings.checks for word in (check.file, check.regex)],
         restart_from=str(PurePosixPath(*filled([restart.from_], values))) if restart else "",
-        restarts=list(map(command, restarts(settings), chain)),
+        restarts=list(map(command, restarts(settings), digests)),
         times=restart.times if restart else 0,
+        inputs=inputs,
+        needs=NEEDS if inputs else "",
+        take=TAKE if inputs else "",
     )
 
 

@@ -6,19 +6,17 @@ next time, for a folder with a name of its own, `.moving` or `.back`, stands unt
 """
 
 import os
-import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ensemake.atomic import open_regular, write_atomically
+from ensemake.atomic import TEMPORARY, open_regular, write_atomically
 from ensemake.member import steps
 from ensemake.member.runscript import digest_in
 
 FOLDER = "previous"
 STAYS = ".stays-"  # and a number: the note on what stayed, where only a part was set aside
-TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp")  # of a table that is being written beside
 
 
 def make_way(directory: Path, chain: Sequence[str], ran: str, kept: Collection[str]) -> bool:

@@ -1,7 +1,7 @@
 """What the members of an ensemble share and what decides their results, as one hash."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ def gather_recipe(entity: Model, base: Path) -> list[dict[str, Any]]:
         "files": [fingerprint(source, content_hash) for source in sources(entity.files, base)],
         "tag": entity.files.tag,
         "unknown_tags": entity.files.unknown_tags,
+        **({"inputs": _inputs(entity)} if entity.inputs else {}),
     }
     return [{**_command(first, base), **shared}, *(_command(other, base) for other in others)]
 
@@ -54,6 +55,11 @@ def _command(run: RunSettings, base: Path) -> dict[str, Any]:
         **({"mpmd": [_program(other, base) for other in run.mpmd]} if run.mpmd else {}),
         **({} if run.stdin is None else {"stdin": _plain([run.stdin])}),
     }
+
+
+def _inputs(entity: Model) -> dict[str, Any]:
+    """Which files are taken under which names; of whom, the digests of those members tell."""
+    return {name: [taken.members, taken.files] for name, taken in entity.inputs.items()}
 
 
 def _plain(words: Iterable[object]) -> list[Any]:
@@ -90,27 +96,47 @@ class Recipe:
         self._fingerprints = cache(self._of_entry)
         self._are_filled = are_filled(entity.files)
 
-    def digest(self, values: Mapping[str, Scalar]) -> str:
+    def digest(
+        self,
+        values: Mapping[str, Scalar],
+        known: Mapping[str, Any] | None = None,
+        chain: Sequence[Any] = (),
+    ) -> str:
         """Return the recipe digest of the member with these values.
+
+        Parameters
+        ----------
+        values
+            Its parameters, derived ones, replica.
+        known
+            All that its templates may use, if that is more.
+        chain
+            The digests of what it takes from others.
 
         Raises
         ------
         KeyedError
             If a file that only this member gets is not there.
         """
-        return self.chain(values)[-1]
+        return self.digests(values, known, chain)[-1]
 
-    def chain(self, values: Mapping[str, Scalar]) -> list[str]:
-        """Return the digests of a member's commands, each of all up to it.
+    def digests(
+        self,
+        values: Mapping[str, Scalar],
+        known: Mapping[str, Any] | None = None,
+        chain: Sequence[Any] = (),
+    ) -> list[str]:
+        """Return the digests of a member's commands, each of all up to it; see `digest`.
 
         The first is what it would be if the others were not there.
         """
         # derived values follow from the recipe; hashed, their last digit would tie it to a machine
         params = {name: value for name, value in values.items() if name not in self.entity.derived}
-        chain = [recipe_digest(self._recipe(values), params)]
+        recipe = self._recipe(values if known is None else known)
+        digests = [recipe_digest(_hash([recipe, chain]) if chain else recipe, params)]
         for other in self._others:
-            chain.append(recipe_digest(other, {"after": chain[-1]}))
-        return chain
+            digests.append(recipe_digest(other, {"after": digests[-1]}))
+        return digests
 
     def _recipe(self, values: Mapping[str, Scalar]) -> str:
         if not self._are_filled:

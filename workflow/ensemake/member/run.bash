@@ -41,7 +41,7 @@ _ensemake_clock() { # set now (microseconds) and date
 }
 
 _ensemake_temporary() { # set file: a new name, none that anybody can know before
-  printf -v _ensemake_file '.%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM
+  printf -v _ensemake_file '.ensemake-%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM
 }
 
 _ensemake_head() { # a line above what the next command prints, in both files
@@ -99,7 +99,12 @@ _ensemake_record() { # status, exit code, reason
 _ensemake_fail() { # status, exit code, reason
   _ensemake_say "$1: $3; see run.err"
   _ensemake_record "$@"
-  exit $(($2 ? $2 : 1))
+  _ensemake_exit $2
+}
+
+_ensemake_exit() { # exit code of the command
+  [ -z "$_ensemake_carry_on" ] || exit 0 # others wait for the end, whatever it is
+  exit $(($1 ? $1 : 1))
 }
 
 _ensemake_manager() { # set why: what Slurm says of a job that it ends
@@ -122,7 +127,7 @@ _ensemake_cancelled() { # exit code, reason; Slurm is asked later, it may take l
 # ---- one command: started, stopped, judged ----
 
 _ensemake_start() { # number; in the process that becomes the program
-  [ -z "$_ensemake_from" ] || export ENSEMAKE_ATTEMPT=$_ensemake_attempt
+  [ -z "$_ensemake_state" ] || export ENSEMAKE_ATTEMPT=$_ensemake_attempt
   PATH=$_ensemake_path
   if ((_ensemake_prepares)); then # a bash like any other runs the preamble, then the command
     exec ${_ensemake_given[@]+/usr/bin/env "${_ensemake_given[@]}"} \
@@ -214,7 +219,7 @@ _ensemake_judge() { # set verdict (empty: go on) and reason of a command that en
 # ---- what each command of several left, in .step-<number> ----
 
 _ensemake_listing() { # type, size, time, name and target of all that is there and not ours
-  local name ours=(-path './.step-*' -o -path './.????????????.tmp')
+  local name ours=(-path './.step-*' -o -path './.ensemake-????????????.tmp')
   for name in @OURS@ ${_ensemake_beside[@]+"${_ensemake_beside[@]}"}; do
     ours+=(-o -path "./$name")
   done
@@ -272,15 +277,15 @@ _ensemake_has_left() { # number: succeed if this command has left a file to go o
     [ -e "$before" ] || return 0
     entry=$(find "$file" -maxdepth 0 -printf '%y %s %T@ %p//%l')
     grep -qzxF -e "$entry" "$before" || return 0
-  done < <(printf '%s\n' "$_ensemake_from"; compgen -G "$_ensemake_from")
+  done < <(printf '%s\n' "$_ensemake_state"; compgen -G "$_ensemake_state")
   return 1
 }
 
 _ensemake_goes_on() { # succeed if the command that has just ended goes on with a further attempt
-  [ -n "$_ensemake_from" ] && [ -z "$_ensemake_signal" ] || return 1
+  [ -n "$_ensemake_state" ] && [ -z "$_ensemake_signal" ] || return 1
   [[ $_ensemake_verdict == cancelled || $_ensemake_reason =~ $_ensemake_stops ]] &&
     ((_ensemake_restarts < _ensemake_times)) && _ensemake_has_left $_ensemake_step || return 1
-  _ensemake_say "$_ensemake_reason; goes on from $_ensemake_from"
+  _ensemake_say "$_ensemake_reason; goes on from $_ensemake_state"
   _ensemake_kind=restart_ _ensemake_restarts=$((_ensemake_restarts + 1))
   _ensemake_begin
 }
@@ -289,8 +294,9 @@ _ensemake_begin() { # a further attempt
   _ensemake_attempt=$((_ensemake_attempt + 1))
   _ensemake_clock
   _ensemake_began=$_ensemake_now _ensemake_started=$_ensemake_date
-  printf '%s %d %s %d %s %s %d\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
-    "$_ensemake_started" "${ENSEMAKE_RUN:--}" "$_ensemake_restarts" >.lock
+  printf '%s %d %s %d %s %s %s %d\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
+    "$_ensemake_started" "${SLURM_JOB_ID:-${PBS_JOBID:-$$}}" "${ENSEMAKE_RUN:--}" \
+    "$_ensemake_restarts" >.lock
 }
 
 # ---- one run at a time ----
@@ -309,16 +315,18 @@ if ! [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]]; then
   fi
 fi
 [ -z "${ENSEMAKE_RUNTIME-}" ] || _ensemake_limit=$((ENSEMAKE_RUNTIME * 60)) # as a site set it
-unset -v ENSEMAKE_LOCKED ENSEMAKE_RUNTIME # not for a run.sh that the command may start
+_ensemake_carry_on=${ENSEMAKE_CARRY_ON-}
+unset -v ENSEMAKE_LOCKED ENSEMAKE_RUNTIME ENSEMAKE_CARRY_ON # not for a run.sh that the command may start
 if _ensemake_completed; then
   _ensemake_say "completed already, nothing to do"
   exit 0
 fi
 
+# @NEEDS@
 # ---- where to begin ----
 
 _ensemake_last= _ensemake_attempt=0 _ensemake_of= _ensemake_restarts=0
-read -r _ensemake_last _ensemake_attempt _ _ _ _ensemake_of _ensemake_restarts <.lock || :
+read -r _ensemake_last _ensemake_attempt _ _ _ _ _ensemake_of _ensemake_restarts <.lock || :
 if [ -n "$_ensemake_last" ] && [ "$_ensemake_last" != "$_ensemake_digest" ]; then
   _ensemake_say "holds what another recipe left; the target generate puts that into previous/"
   exit 1
@@ -332,7 +340,7 @@ done
 _ensemake_is_same=0 # whether this run of the workflow has run it before
 [[ ${ENSEMAKE_RUN-} && $_ensemake_of == "$ENSEMAKE_RUN" ]] && _ensemake_is_same=1 ||
   _ensemake_restarts=0
-if [ -n "$_ensemake_from" ]; then
+if [ -n "$_ensemake_state" ]; then
   if _ensemake_was_stopped && [ ! -e .step-$_ensemake_step ] &&
     _ensemake_has_left $_ensemake_step; then
     _ensemake_kind=restart_
@@ -340,7 +348,7 @@ if [ -n "$_ensemake_from" ]; then
   if ((_ensemake_is_same)); then
     if [ $_ensemake_kind = step_ ] || ((_ensemake_restarts >= _ensemake_times)); then
       _ensemake_say "has ended in this run; the next run goes on with it"
-      exit 1
+      _ensemake_exit 1
     fi
     _ensemake_restarts=$((_ensemake_restarts + 1))
   fi
@@ -379,6 +387,7 @@ for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
   }
 done
 
+# @TAKE@
 # ---- one command after another ----
 
 _ensemake_signal= _ensemake_child= _ensemake_killer= _ensemake_code=0

@@ -124,6 +124,9 @@ class RunScript:
     restart_from: str = ""  # file or pattern
     restarts: Sequence[Step] = ()  # in place of each command
     times: int = 0
+    inputs: Sequence[str] = ()  # lines that say what is taken from other members
+    needs: str = ""  # run before an attempt is begun
+    take: str = ""  # run as the first command begins
 
 
 def run_script(run: RunScript) -> str:
@@ -147,7 +150,8 @@ def run_script(run: RunScript) -> str:
         + f"_ensemake_success={quote(f' {codes} ')}\n"
         + f"_ensemake_limit={run.limit_s or ''}\n"
         + f"_ensemake_checks=({quoted_words(run.checks)})\n"
-        + f"_ensemake_from={quote(run.restart_from)} _ensemake_times={run.times}\n"
+        + f"_ensemake_state={quote(run.restart_from)} _ensemake_times={run.times}\n"
+        + "".join(f"{line}\n" for line in run.inputs)
         + f"_ensemake_prepares={int(bool(run.preamble))}\n"
         + "".join(_step(f"step_{n}", command) for n, command in enumerate(commands, 1))
         + "".join(_step(f"restart_{n}", command) for n, command in enumerate(run.restarts, 1))
@@ -161,7 +165,13 @@ def run_script(run: RunScript) -> str:
 def _machinery(run: RunScript) -> str:
     text = MACHINERY.replace("@NAMES@", quote("|".join(FOR_BASH)))
     text = text.replace("@OURS@", quoted_words(OWN))
+    text = text.replace("# @NEEDS@\n", run.needs).replace("# @TAKE@\n", _take(run))
     return text.replace("# @PREAMBLE@\n", _preamble(run))
+
+
+def _take(run: RunScript) -> str:
+    """What commands that are kept, or gone on with, have taken stays as they left it."""
+    return f"if ((${{#_ensemake_sizes[@]}} == 0)); then{run.take}fi\n" if run.take else ""
 
 
 def _wanted(commands: Sequence[Step]) -> list[str]:

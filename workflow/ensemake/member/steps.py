@@ -18,7 +18,7 @@ from ensemake.member.state import read_status
 
 NOTE = ".step-"
 PRINTED = ("run.out", "run.err")
-OURS = (*OWN, NOTE + "*", ".????????????.tmp")
+OURS = (*OWN, NOTE + "*", ".ensemake-????????????.tmp")
 KINDS = {
     stat.S_IFREG: "f",
     stat.S_IFDIR: "d",

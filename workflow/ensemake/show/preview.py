@@ -22,9 +22,11 @@ from ensemake.member.generate import configured_names
 from ensemake.member.plan import Planned, Work
 from ensemake.member.runscript import quoted_words
 from ensemake.member.state import read_status
+from ensemake.member.taking import named_files
 from ensemake.results.outcomes import varying
 from ensemake.show.progress import duration
 from ensemake.sweep.expressions import expression, template
+from ensemake.sweep.upstream import choices
 
 VERBS = {
     "configure": "tags",
@@ -52,14 +54,18 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
         How many jobs a cluster gets at once; None on this machine.
     """
     pending = work.pending()
-    first = work.planned[0]
     lines = [_headline(work, len(pending))]
+    if not work.planned:
+        return lines
+    first = work.planned[0]
+    known = work.known(first)
+    lines += [_row("takes", text) for text in _inputs(work, first)]
     lines += [_row("varies" * (not n), text) for n, text in enumerate(_varying(work))]
     if not work.layout.is_model:
         lines += ["", *_table(work.planned), ""]
     lines += [_row("command", text) for text in _commands(work, first)]
     for run in work.settings.run_settings:
-        lines += [_row("sets", f"{k}={v}") for k, v in environment(run, first.values).items()]
+        lines += [_row("sets", f"{k}={v}") for k, v in environment(run, known).items()]
         lines += [_row("sets", f"{k} from the environment") for k in passed(run)]
     lines += [_row("files", _listed(_file_texts(work)))] if _file_texts(work) else []
     lines.append(_row("leaves", _listed(work.outputs(first)) or "no declared outputs"))
@@ -110,6 +116,22 @@ def _listed(texts: Sequence[str]) -> str:
     return ", ".join(texts[:SHOWN]) + more
 
 
+def _inputs(work: Work, first: Planned) -> Iterator[str]:
+    """Tell what a member takes from others, as the first one does."""
+    for entity, names in first.inputs:
+        taken, source = work.settings.inputs[entity], work.sources[entity]
+        member = source.by_name[names[0]]
+        files = named_files(taken, source.settings, source.known(member))
+        listed = _listed([f if f == t else f"{f} as {t}" for f, t in files.items()])
+        who = entity if source.layout.is_model else f"a member of {entity}"
+        if taken.members == "all":
+            most = max(len(dict(one.inputs)[entity]) for one in work.planned)
+            who = f"{most} of {len(source.planned)} members of {entity}, with a table"
+        waits = len(source.pending())
+        state = f"; {waits} of those are still to run" if waits else ""
+        yield f"{listed or 'no files'} from {who}{state}"
+
+
 # ---- the table of the members ----
 
 
@@ -149,14 +171,14 @@ def _cut(text: str, width: int) -> str:
 
 def _commands(work: Work, member: Planned) -> Iterator[str]:
     own = [source.target for source in _sources(work)]
-    directory = work.base / member.directory
+    directory, values = work.base / member.directory, work.known(member)
     for run in work.settings.run_settings:
-        parts = command_words(work.settings, run, member.values, own, work.base, directory)
+        parts = command_words(work.settings, run, values, own, work.base, directory)
         yield " : ".join(map(quoted_words, parts))
 
 
 def _sources(work: Work) -> list[Source]:
-    return sources(work.settings.files, work.base, work.planned[0].values)
+    return sources(work.settings.files, work.base, work.known(work.planned[0]))
 
 
 def _file_texts(work: Work) -> list[str]:
@@ -223,10 +245,11 @@ def _mean_seconds(work: Work) -> float | None:
 
 def suspicions(work: Work, pending: int = 0, at_once: int | None = None) -> list[str]:
     """List what looks wrong though it can run."""
-    values = work.planned[0].values
+    values = work.known(work.planned[0])
     found = _sources(work)
     used = used_names(work.settings, found, values)
-    names = [name for name in values if name != "replica"]
+    names = [name for name in work.planned[0].values if name != "replica"]
+    names = [name for name in names if name not in _of_others(work)]
     told = [
         f"{name} reaches no file, argument or variable (only params.json)"
         for name in names
@@ -236,6 +259,14 @@ def suspicions(work: Work, pending: int = 0, at_once: int | None = None) -> list
     if at_once and not work.is_batched:
         told += _too_many_jobs(work, pending, at_once)
     return told
+
+
+def _of_others(work: Work) -> set[str]:
+    """Return parameters that come with the members of others, or decide what is taken of them."""
+    names = set(choices(work.settings))
+    for source in work.sources.values():
+        names |= set(source.planned[0].values if source.planned else ())
+    return names
 
 
 def _too_many_jobs(work: Work, pending: int, at_once: int) -> Iterator[str]:

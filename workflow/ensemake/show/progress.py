@@ -6,7 +6,7 @@ What a batch has done so far is read from the record beside its plan.
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from ensemake.member.state import read_status
 from ensemake.results.outcomes import error_line
 
 EXPECTED: dict[str, int] = {}  # members each entity is about to run; the workflow fills it
+CARRYING_ON: set[str] = set()  # entities whose jobs end well even if members failed; likewise
 BAR = 10  # cells a bar has at least
 
 
@@ -28,6 +29,7 @@ class Job:
     members: int = 1
     over: Counter[str] = field(default_factory=Counter)  # its members that ended, by outcome
     slots: int = 1
+    has_record: bool = False
     read: int = 0  # bytes of its record that were there before it, or have been read
 
     @property
@@ -87,8 +89,10 @@ class Board:
         tally.running += min(job.slots, job.members)
 
     def finish(self, number: int) -> None:
-        """Note that a job ended well."""
-        self._end(number, "completed")
+        """Note that a job ended well; its members need not have."""
+        job = self._running.get(number)
+        told = job is not None and job.members == 1 and job.entity in CARRYING_ON
+        self._end(number, "failed" if told and not _has_completed(job) else "completed")
 
     def fail(self, number: int) -> Job | None:
         """Note that a job failed, and return it if it ran members."""
@@ -119,7 +123,9 @@ class Board:
             self._count(job, job.over + Counter({outcome: left}))
 
     def _read_on(self, job: Job) -> None:
-        over = _outcomes_in_record(job) if job.members > 1 else job.over
+        over, others = _outcomes_in_record(job) if job.has_record else (job.over, {})
+        for entity, more in others.items():
+            self._tally(entity).over.update(more)
         if over != job.over:
             before = _active(job)
             self._count(job, over)
@@ -140,7 +146,9 @@ def _job(outputs: list[str]) -> Job | None:
     job = Job(state, marker)
     plan = marker.with_suffix(".plan.json")
     if plan.exists():
-        job.members = len(json.loads(plan.read_bytes())["members"])
+        data = json.loads(plan.read_bytes())
+        job.members = len(data["members"])
+        job.has_record = job.members > 1 or "followers" in data
         job.read = _size(_record(job))
     return job
 
@@ -148,6 +156,15 @@ def _job(outputs: list[str]) -> Job | None:
 def _state(marker: Path) -> Path | None:
     """Return the folder of an entity's markers; those of a large ensemble lie in sub-folders."""
     return next((path for path in marker.parents if path.parent.name == ".ensemake"), None)
+
+
+def _has_completed(job: Job | None) -> bool:
+    if job is None:
+        return False
+    place = job.marker.relative_to(job.state).with_suffix("")
+    folder = job.state.parent.parent / job.entity
+    found = map(read_status, (folder / place, folder))  # of a model
+    return any(status is not None and status.status == "completed" for status in found)
 
 
 def _record(job: Job) -> Path:
@@ -162,8 +179,10 @@ def _active(job: Job) -> int:
     return min(job.slots, job.members - job.over.total())
 
 
-def _outcomes_in_record(job: Job) -> Counter[str]:
+def _outcomes_in_record(job: Job) -> tuple[Counter[str], dict[str, Counter[str]]]:
     """Return the outcomes by what the record has told so far; whole lines only.
+
+    Those of entities whose members run in the job as well are what came in since the last time.
 
     A cluster may start a batch again; it then skips what it completed before. Cut off from its
     node, it may even do so while the first one still runs.
@@ -173,16 +192,23 @@ def _outcomes_in_record(job: Job) -> Counter[str]:
             file.seek(job.read)
             text = file.read()
     except FileNotFoundError:
-        return job.over
+        return job.over, {}
+    others: dict[str, Counter[str]] = defaultdict(Counter)
     text = text[: text.rfind(b"\n") + 1]
     job.read += len(text)
     over = job.over.copy()
     for event in map(json.loads, text.splitlines()):
         if event["event"] == "start":
             over = Counter(completed=event["skipped"])
+        elif event["event"] == "end" and event.get("entity", job.entity) != job.entity:
+            others[event["entity"]][_kind(event["status"])] += 1
         elif event["event"] == "end" and over.total() < job.members:
-            over["completed" if event["status"] in ("completed", "skipped") else "failed"] += 1
-    return over
+            over[_kind(event["status"])] += 1
+    return over, others
+
+
+def _kind(status: str) -> str:
+    return "completed" if status in ("completed", "skipped") else "failed"
 
 
 # ---- in words ----

@@ -69,6 +69,8 @@ def _real_path(loc: Iterable[int | str], data: Any) -> KeyPath:
     """Cut pydantic's own labels (union members, validators) off a location."""
     path: KeyPath = ()
     for part in loc:
+        if isinstance(data, str):  # one of a list of one
+            continue
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
@@ -121,7 +123,8 @@ def _mapping_instead(path: KeyPath, value: Any) -> str:
     if glued:
         return f"put a blank after the colon: {glued[1]}: {glued[2]}"
     example = EXAMPLES.get(section_at(path)) if len(path) > 1 else None
-    return f"write {path[-1]}: {example}" if example else ""
+    place = "" if isinstance(path[-1], int) else f"{path[-1]}: "
+    return f"write {place}{example}" if example else ""
 
 
 # ---- everything else ----

@@ -86,7 +86,7 @@ def recipe_hash(entity: Model, base: Path) -> str:
 class Recipe:
     """The recipe of each member: what all share, and the files that only it gets.
 
-    A file that several members get is read once.
+    A file that several members get is read once. ``is_filled`` says whether there are such files.
     """
 
     def __init__(self, entity: Model, base: Path, shared: str | None = None) -> None:
@@ -94,7 +94,7 @@ class Recipe:
         self.shared = shared or recipe_hash(entity, base)
         self._first, *self._others = self.shared.split(":")
         self._fingerprints = cache(self._of_entry)
-        self._are_filled = are_filled(entity.files)
+        self.is_filled = are_filled(entity.files)
 
     def digest(
         self,
@@ -139,7 +139,7 @@ class Recipe:
         return digests
 
     def _recipe(self, values: Mapping[str, Scalar]) -> str:
-        if not self._are_filled:
+        if not self.is_filled:
             return self._first
         own = [e for e in entries(self.entity.files, values) if is_filled(self._text(e))]
         return _hash([self._first, [self._fingerprints(entry) for entry in own]])

@@ -21,7 +21,6 @@ for entity in EXPERIMENT.single:
             digest=entity.digest,
             command=entity.command,
             carry_on=entity.carry_on,
+            limit=entity.limit,
         shell:
-            "{params.carry_on} "
-            + entity.limit
-            + "exec {params.command:q} > {log:q} 2>&1"
+            "{params.carry_on} {params.limit} exec {params.command:q} > {log:q} 2>&1"

@@ -787,10 +787,12 @@ class EntityRules:
         return self.settings.restart.times if self.settings.restart and is_submitted else None
 
     @property
-    def limit(self) -> str:
-        """What tells run.sh its time limit, which a profile may have changed."""
-        is_limited = "runtime" in self.settings.resources
-        return "ENSEMAKE_RUNTIME={resources.runtime} " if is_limited else ""
+    def limit(self) -> str | Callable[..., str]:
+        """Shell words that tell run.sh its time limit, which a profile may have changed."""
+        return self._limit if "runtime" in self.settings.resources else ""
+
+    def _limit(self, wildcards: object, resources: Any) -> str:
+        return f"export ENSEMAKE_RUNTIME={shlex.quote(str(resources.runtime))};"
 
     @property
     def threads(self) -> int | Callable[..., int]:

@@ -1,7 +1,7 @@
 """What would run, before anything runs: members, command, files, resources, what looks wrong."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
+from math import ceil, prod
 
 from tabulate import tabulate  # type: ignore[import-untyped]
 
@@ -220,12 +220,18 @@ def _hours(hours: float) -> str:
     return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 
+def cpus(settings: Model, member: Planned) -> float:
+    """Return how many CPUs a member asks for."""
+    values = {**member.values, "attempt": 1}
+    keys = ("tasks", "cpus_per_task")
+    return prod(_number(resource(settings.resources.get(key, 1), values)) for key in keys)
+
+
 def _cpus_and_minutes(settings: Model, member: Planned) -> tuple[float, float]:
     values = {**member.values, "attempt": 1}
-    cpus = 1.0
-    for key in ("tasks", "cpus_per_task"):
-        cpus *= _number(resource(settings.resources.get(key, 1), values))
-    return cpus, runtime_minutes(resource(settings.resources.get("runtime", 0), values))
+    return cpus(settings, member), runtime_minutes(
+        resource(settings.resources.get("runtime", 0), values)
+    )
 
 
 def _number(value: object) -> float:

@@ -1,0 +1,97 @@
+// What is drawn again when something changes.
+let pending = 0;
+
+function rowsChanged() {
+  choose();
+  if (pending) return;
+  pending = requestAnimationFrame(() => {
+    pending = 0;
+    keepView();
+    drawLines();
+    if (parallel) drawRails();
+    drawChart();
+    drawCurves();
+    drawTable();
+    drawRanges();
+  });
+}
+
+function drawAll() {
+  readTheme();
+  const one = entity();
+  document.documentElement.dataset.entity = one?.name ?? "";
+  $("#empty").hidden = !one || one.members.length > 0;
+  for (const section of document.querySelectorAll("[data-pictures]")) section.hidden = section.dataset.pictures !== one?.name;
+  drawGraph();
+  if (!one) return;
+  $("#name").textContent = one.name;
+  $("#told").textContent = one.total > one.members.length && one.members.length
+    ? `${one.total} members: ${countsOf(one)}. This page shows a sample of ${one.members.length} of them, with all that failed; all are in the tables.`
+    : `${one.total} member${one.total === 1 ? "" : "s"}: ${countsOf(one)}`;
+  $("#explore").hidden = one.members.length < 2;
+  choose();
+  drawFailures();
+  drawControls();
+  if (one.members.length > 1) { parallel = null; drawParallel(); drawChart(); drawCurves(); }
+  drawEffects(one);
+  drawColumns();
+  drawTable();
+  drawRanges();
+  drawTime();
+  $("#find").value = view.find ?? "";
+}
+
+function drawEffects(one) {
+  const box = $("#effects"), found = Object.entries(one.effects ?? {});
+  box.hidden = !found.length;
+  $("div", box).replaceChildren(...found.map(([metric, {note, ranks}]) => make("figure", {}, make("figcaption", {}, metric),
+    ...(note ? [make("p", {class: "note"}, note)] : []), ...ranks.map(([name, share, low, high]) => make("div", {class: "effect"},
+      make("span", {}, name), bar(share, low, high), make("span", {class: "number"}, `${Math.round(100 * share)} % (${Math.round(100 * low)} to ${Math.round(100 * high)})`))))));
+}
+
+function bar(share, low, high) {
+  const found = draw("svg", {viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true"},
+    draw("rect", {x: 0, y: 2, width: 100 * share, height: 6, class: "share"}), draw("path", {d: `M${100 * low} 5H${100 * high}`, class: "range"}));
+  return found;
+}
+
+function showEntity(name) {
+  view = {entity: name, brush: {}};
+  keepView();
+  drawAll();
+}
+
+function watch() {
+  $("#find").addEventListener("input", event => { view.find = event.target.value; rowsChanged(); });
+  $("#clear").addEventListener("click", () => { view.brush = {}; view.find = $("#find").value = ""; rowsChanged(); });
+  const box = $("#table-box");
+  box.addEventListener("scroll", () => { if (box.scrollTop + box.clientHeight > box.scrollHeight - 300) addRows(); });
+  watchParallel();
+  watchChart();
+  watchMember();
+  watchTime();
+  let width = innerWidth;
+  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawAll(); } });
+  addEventListener("hashchange", () => { view = readView(); drawAll(); drawMember(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  for (const [name, printing] of [["beforeprint", true], ["afterprint", false]])
+    addEventListener(name, () => { document.documentElement.classList.toggle("print", printing); drawAll(); });
+}
+
+// While a run goes on the page is written again and again; it ends with one that does not reload.
+function reloadLater() {
+  const {live} = DATA;
+  if (!live) return;
+  const late = Date.now() / 1000 - live.written > 10 * live.every_s + 60;
+  $("#live").textContent = late
+    ? `Written ${when(live.written)}, while members ran; not renewed since.`
+    : `Members are running: written ${when(live.written)}, renewed every ${span(Math.ceil(live.every_s))}.`;
+  $("#live").hidden = false;
+  if (!late) setTimeout(() => location.reload(), 1000 * live.every_s);
+}
+
+watch();
+drawAll();
+drawMember();
+reloadLater();
+document.documentElement.dataset.ready = "1";

@@ -205,9 +205,7 @@ def commands_in(text: str) -> list[str]:
     """Return the commands of a run.sh, one after another, as they would be typed."""
     launched = r"^  _ensemake_launch=\(([^\n]*)\)$"
     found = []
-    for body in re.findall(
-        r"^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL
-    ):
+    for body in re.findall(r"(?ms)^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", text):
         launchers = re.findall(launched, body, re.MULTILINE)
         command = body.partition('"${_ensemake_launch[@]}"} ')[2].removesuffix("\n")
         found.append(" ".join(filter(None, [*launchers[:1], command])))

@@ -12,7 +12,7 @@ import yaml
 
 from ensemake.atomic import write_atomically
 from ensemake.config.schema import Config, shareable
-from ensemake.member.layout import layout, root
+from ensemake.member.layout import root
 from ensemake.results.provenance import latest_run
 from ensemake.show.page_data import page_data
 
@@ -51,9 +51,7 @@ def write_page(
     text = template.render(
         config=config,
         settings=yaml.safe_dump(_given(config), sort_keys=False, allow_unicode=True),
-        pictures={
-            name: _pictures(base / layout(config, name).directory) for name in config.entities
-        },
+        pictures={name: _pictures(base / root(config) / name) for name in config.entities},
         run=latest_run(root(config), base),
         plain=lambda words: " ".join(words),
         style=_read("page.css"),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ensemake.atomic import LARGEST, read_end, read_whole
 from ensemake.config.schema import Config
@@ -153,7 +153,7 @@ def _cells(values: Iterable[Any]) -> dict[str, Any]:
     return {"levels": list(levels), "values": [text and levels[text] for text in told]}
 
 
-def _is_number(cell: Any) -> bool:
+def _is_number(cell: Any) -> TypeGuard[float]:
     return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
@@ -165,9 +165,12 @@ def _plain(cell: Any) -> Any:
 
 
 def _seconds(one: Outcome) -> float | None:
-    with suppress(ValueError):
-        return one.status and datetime.fromisoformat(one.status.started).timestamp()
-    return None
+    if one.status is None:
+        return None
+    try:
+        return datetime.fromisoformat(one.status.started).timestamp()
+    except ValueError:
+        return None
 
 
 # ---- failures ----
@@ -187,10 +190,10 @@ def _common_ranges(found: Sequence[Outcome], bad: Sequence[Outcome]) -> list[str
         return []
     lines = []
     for name in varying([one.member for one in found]):
-        values = [one.member.values[name] for one in found]
-        if not all(map(_is_number, values)):
+        values = _numbers(name, found)
+        if len(values) < len(found):
             continue
-        low, high = (pick(one.member.values[name] for one in own) for pick in (min, max))
+        low, high = (pick(_numbers(name, own)) for pick in (min, max))
         inside = sum(low <= value <= high for value in values) - len(own)
         others = len(found) - len(own)
         if low < high and others and inside < others / 2:
@@ -199,6 +202,11 @@ def _common_ranges(found: Sequence[Outcome], bad: Sequence[Outcome]) -> list[str
                 f"so have {inside} of the {others} others"
             )
     return lines
+
+
+def _numbers(name: str, found: Iterable[Outcome]) -> list[float]:
+    values = [one.member.values[name] for one in found]
+    return [float(value) for value in values if _is_number(value)]
 
 
 # ---- one member ----
@@ -223,10 +231,9 @@ def _detail(work: Work, one: Outcome) -> dict[str, Any]:
 
 def _places(work: Work, found: Sequence[Outcome]) -> list[str] | None:
     """Return where each member lies in its ensemble's folder, where that is not its name."""
-    places = [work.layout.place(one.member.name, one.member.directory) for one in found]
-    return (
-        places if any(p != one.member.name for p, one in zip(places, found, strict=True)) else None
-    )
+    members = [one.member for one in found]
+    places = [work.layout.place(one.name, one.directory) for one in members]
+    return None if places == [one.name for one in members] else places
 
 
 def _series(work: Work, names: set[str]) -> dict[str, Any]:

@@ -229,9 +229,8 @@ def cpus(settings: Model, member: Planned) -> float:
 
 def _cpus_and_minutes(settings: Model, member: Planned) -> tuple[float, float]:
     values = {**member.values, "attempt": 1}
-    return cpus(settings, member), runtime_minutes(
-        resource(settings.resources.get("runtime", 0), values)
-    )
+    asked = resource(settings.resources.get("runtime", 0), values)
+    return cpus(settings, member), runtime_minutes(asked)
 
 
 def _number(value: object) -> float:

@@ -1,18 +1,22 @@
 // What is drawn again when something changes.
-let pending = 0;
+let pending = 0, later = 0;
 
+// The drawing follows the pointer at once, the table when it rests.
 function rowsChanged() {
   choose();
-  if (pending) return;
-  pending = requestAnimationFrame(() => {
-    pending = 0;
+  tellCount();
+  clearTimeout(later);
+  later = setTimeout(() => {
     keepView();
-    drawLines();
-    if (parallel) drawRails();
-    drawChart();
     drawCurves();
     drawTable();
     drawRanges();
+  }, 60);
+  pending ||= requestAnimationFrame(() => {
+    pending = 0;
+    if (parallel) drawRails();
+    drawLines();
+    requestAnimationFrame(() => { if (!pending) drawChart(); });
   });
 }
 

@@ -116,7 +116,7 @@ function inSlices(rows, draw, done = () => {}) {
   let start = 0, place = 0, stopped = false;
   const slice = () => {
     if (stopped) return;
-    const until = performance.now() + 14;
+    const until = performance.now() + 10;
     while (start < stride) {
       for (; place < rows.length; place += stride) {
         draw(rows[place]);

@@ -19,11 +19,19 @@ function drawTable() {
   if (column) {
     const compare = compareRows(column), known = row => column.cells[row] !== null;
     sorted.sort(turned ? (a, b) => known(b) - known(a) || compare(b, a) : compare);
-  } else sorted.sort((a, b) => isBad(one, b) - isBad(one, a));  // failures first
+  } else {  // failures first
+    const bad = new Set(sorted.filter(row => isBad(one, row)));
+    sorted = [...bad, ...sorted.filter(row => !bad.has(row))];
+  }
   drawHead(table.tHead.rows[0], shown, key, turned);
   table.tBodies[0].replaceChildren();
   addRows();
   $("#table-box").scrollTop = 0;
+  tellCount();
+}
+
+function tellCount() {
+  const one = entity();
   const total = one.total > one.members.length ? ` (a sample of ${one.total})` : "";
   $("#count").textContent = `${chosen.length} of ${one.members.length}${total}`;
   $("#clear").hidden = chosen.length === one.members.length && !Object.keys(view.brush).length && !view.find;

@@ -28,10 +28,8 @@ from snakemake.utils import available_cpu_count
 from ensemake.atomic import LARGEST, PRIVATE, read_whole, write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
 from ensemake.check import check_config, check_shape, expanded, rule_name
-from ensemake.cluster.end_reasons import cluster_reason, explain
+from ensemake.cluster.end_reasons import explain
 from ensemake.cluster.resources import batch_resources, member_resources
-from ensemake.cluster.slurm_jobs import submit_plainly
-from ensemake.cluster.slurm_polling import be_patient
 from ensemake.config.faults import ConfigError, Fault
 from ensemake.config.schema import BatchSettings, Config, Model, Resource, shareable
 from ensemake.config.yamlfile import Document, load_yaml
@@ -50,6 +48,7 @@ from ensemake.results.outcomes import read_collected
 from ensemake.results.provenance import VARIABLE
 from ensemake.show.page import page_path
 from ensemake.show.progress import EXPECTED
+from ensemake.submit.executor import LISTENERS
 
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
@@ -540,7 +539,7 @@ def _stems(folder: Path, suffix: str) -> set[str]:
 
 
 def begin_run(experiment: ExperimentRules) -> None:
-    """Leave a record of a run that runs members, and mend what we need of the executor."""
+    """Leave a record of a run that runs members; have jobs start at once, or their ends told."""
     pending = {e.name: len(e.pending) for e in experiment.entities if e.asked and e.pending}
     if pending:
         provenance.record_start(experiment.root, experiment.config, pending)
@@ -562,22 +561,15 @@ def _start_at_once(workflow: Any) -> None:
 
 
 def _follow_jobs(experiment: ExperimentRules) -> None:
-    """Have members told why the cluster ended their jobs, and mend what Slurm's plugin lacks."""
-    executor = experiment.workflow.scheduler._executor
-    report = executor.report_job_error
+    """Have members told why the cluster ended their jobs."""
 
-    def explained(info: Any, msg: str | None = None, **more: Any) -> None:
-        reason = cluster_reason(msg or "", filter(None, more.get("aux_logs") or ()))
-        if reason and not info.job.is_group():
-            folders = [path for e in experiment.entities for path in e.directories(info.job)]
+    def explained(job: Any, reason: str) -> None:
+        if not job.is_group():
+            folders = [path for e in experiment.entities for path in e.directories(job)]
             experiment.ended.append((folders, reason))
             explain(folders, reason, os.environ.get(VARIABLE, ""))
-        report(info, msg=msg, **more)
 
-    executor.report_job_error = explained
-    if type(executor).__module__ == "snakemake_executor_plugin_slurm":
-        be_patient(executor)
-        submit_plainly(executor, VARIABLE, os.environ.get(VARIABLE, ""))
+    LISTENERS.append(explained)
 
 
 def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> None:

@@ -13,7 +13,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from ensemake.submit.manager import Manager, Queued, Reply, Submission, Submitted
 
-PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds between attempts to submit
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, *[60.0] * 5)  # seconds between attempts to submit
 FULL_PAUSES = (1.0, 2.0, 4.0, 8.0)  # the same where the queue takes no more
 GONE_S = 60.0  # a deleted job may take to be over
 TIMEOUT, ABSENT = 124, 127

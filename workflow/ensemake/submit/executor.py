@@ -78,6 +78,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         self._submitter = ThreadPoolExecutor(1)
         self._gathering = threading.Lock()
         self._waiting: list[Ticket] = []
+        self._is_away, self._pauses = False, iter(calls.FULL_PAUSES)
         self._umask = current_umask()
         self._workdir = Path(self.workflow.workdir_init).absolute()
         self._set_up_folder()
@@ -222,16 +223,23 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
             leftovers.log_of(self._folder, name),
             self._umask,
         )
-        pauses = iter(calls.FULL_PAUSES)
         while True:
-            answer = calls.submit_patiently(self._manager, submission, self._live, self._stop.wait)
+            answer = calls.submit_patiently(self._manager, submission, self._live, self._pause)
             self._live.update(answer.ids)
+            self._is_away = answer.reply is Reply.SILENT
+            if answer.reply is Reply.DONE:
+                self._pauses = iter(calls.FULL_PAUSES)
             if answer.reply is not Reply.FULL or len(batch) > 1:
                 return answer
-            pause = calls.FULL_PAUSES[-1] if self._live else next(pauses, None)
+            pause = calls.FULL_PAUSES[-1] if self._live else next(self._pauses, None)
             if pause is None or self._stop.wait(pause):
                 return answer
             self._note("full", f"{self._manager.name} takes no more jobs now: {answer.complaint}")
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait before asking again; True to give up, at once if it was for nothing just now."""
+        self._note("silence", f"{self._manager.name} does not answer; jobs are submitted later.")
+        return self._is_away or self._stop.wait(seconds)
 
     def _follow(self, ticket: Ticket, job_id: str, log: Path) -> None:
         """Hand a job in the queue over to polling."""
@@ -295,7 +303,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         if found is None:
             return manager.verdict({}, marker)
         record = manager.record(found, job_id)
-        if record is None and marker is None:
+        if record is None and not (marker and marker.code == 0):
             record = manager.record(self._past(found), job_id)
         self._tell(record or {}, job_id)
         return self._believed(info, manager.verdict(record, marker))

@@ -60,5 +60,6 @@ class SlurmProject(Project):
 DESCRIBED = """\
 #!/bin/bash
 echo "$SLURMD_NODENAME" >> where
-[ "${SLURM_PROCID:-0}" != 0 ] || scontrol --details show job "$SLURM_JOB_ID" > job.txt
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+[ "${SLURM_PROCID:-0}" != 0 ] || scontrol --details show job $job > job.txt
 """

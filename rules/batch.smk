@@ -8,6 +8,7 @@ for entity in EXPERIMENT.batched:
             f"batch_{entity.rule}"
         input:
             ancient(entity.generated_for),
+            entity.inputs_for,
         output:
             touch(entity.done),
         log:
@@ -18,6 +19,7 @@ for entity in EXPERIMENT.batched:
         params:
             plan=entity.plan,
             preamble=entity.preamble,
+            carry_on=entity.carry_on,
         shell:
-            "{{ {params.preamble}\n"
+            "{{ {params.preamble}\n{params.carry_on} "
             + EXPERIMENT.shell("batch.py", "{params.plan:q}; }} > {log:q} 2>&1")

@@ -9,6 +9,8 @@ for entity in EXPERIMENT.entities:
     rule:
         name:
             f"members_{entity.rule}"
+        input:
+            entity.known,
         output:
             entity.members,
         log:

@@ -6,7 +6,7 @@
 
 rule generate:
     input:
-        [entity.members for entity in EXPERIMENT.entities],
+        [entity.all_members for entity in EXPERIMENT.entities],
         [entity.all_generated for entity in EXPERIMENT.entities],
 
 

@@ -8,6 +8,7 @@ for entity in EXPERIMENT.single:
             entity.rule
         input:
             ancient(entity.generated_for),
+            entity.inputs_for,
         output:
             touch(entity.done),
         log:
@@ -17,6 +18,7 @@ for entity in EXPERIMENT.single:
             **entity.resources,
         params:
             digest=entity.digest,
-            script=entity.script,
+            command=entity.command,
+            carry_on=entity.carry_on,
         shell:
-            "exec bash -p {params.script:q} > {log:q} 2>&1"
+            "{params.carry_on} exec {params.command:q} > {log:q} 2>&1"

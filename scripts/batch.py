@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ensemake.batch.runner import run_batch
+from ensemake.errors import in_words
 
 
 def main() -> int:
@@ -13,4 +14,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(in_words(main))

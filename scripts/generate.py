@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ensemake.errors import in_words
 from ensemake.member.generate import generate
 from ensemake.member.plan import Plan, read_plan, read_work
 
@@ -28,4 +29,4 @@ def _one(arguments: argparse.Namespace) -> Plan:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(in_words(main))

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ensemake.config.inputs import Choice
 from ensemake.config.schema import Config, schema
 from ensemake.config.shape_faults import sections
 from ensemake.member.state import MEANING
@@ -36,6 +37,7 @@ def _table(name: str) -> str:
     if name == "State":
         return _lines("State | Meaning", [f"{state} | {text}" for state, text in MEANING.items()])
     whole = schema()
+    whole["$defs"]["Choice"] = Choice.model_json_schema()  # params are read by hand
     found = {section.__name__: section for _, section in sections(Config)} | {"Config": Config}
     definition = whole if name == "Config" else whole["$defs"][name]
     keys = definition["properties"]

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ensemake.errors import in_words
 from ensemake.member.plan import read_work
 from ensemake.results.collect import write_members
 
@@ -16,4 +17,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(in_words(main))

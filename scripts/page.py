@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ensemake.errors import in_words
 from ensemake.member.layout import config_copy
 from ensemake.member.plan import read_config
 from ensemake.show.page import write_page
@@ -15,4 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(in_words(main))

@@ -4,6 +4,7 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
+from ensemake.errors import in_words
 from ensemake.member.plan import read_work
 from ensemake.results.collect import write_parquet
 
@@ -19,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(in_words(main))

@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from ensemake.check import load_config
 from ensemake.cli import ensemake
 from ensemake.lock import hold, release
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, expand_work
+from ensemake.member.plan import Plan
 
 from .conftest import CODE, Project
 from .test_lock import HOLD

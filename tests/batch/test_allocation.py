@@ -12,6 +12,7 @@ from ensemake.batch.allocation import (
     cgroup_limits,
     count,
     expand_hostlist,
+    launcher_fault,
     own_node,
     pbs_nodes,
     repeated,
@@ -144,10 +145,19 @@ def test_pbs_knows_what_a_job_has_of_each_node(hosts: str, vnodes: str, nodes: l
     assert pbs_nodes(["a.site", "b.site"], 3, 2, told) == nodes
 
 
-def test_a_pbs_job_is_read_from_its_file(tmp_path: Path) -> None:
+def test_a_pbs_job_is_read_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "nodes").write_text("a\nb\n")
     job = {"PBS_NODEFILE": str(tmp_path / "nodes"), "NCPUS": "2"}
-    assert allocation(job) == [Node("a", 2, None, 0), Node("b", 2, None, 0)]
+    both = [Node("a", 2, None, 0), Node("b", 2, None, 0)]
+    assert allocation(job) == both
+    assert not capsys.readouterr().err
+    (tmp_path / "qstat").write_text("#!/bin/sh\necho no server >&2; exit 1\n")
+    (tmp_path / "qstat").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert allocation({**job, "PBS_JOBID": "7.server"}) == both
+    assert "qstat tells nothing of job 7.server" in capsys.readouterr().err
 
 
 def test_without_a_job_this_machine_is_the_allocation() -> None:
@@ -200,6 +210,29 @@ def test_a_qsub_that_translates_for_slurm_is_not_pbs(tmp_path: Path) -> None:
     assert workload_manager({}, lambda _: str(tmp_path / "qsub")) == "slurm"
     found = {command: str(tmp_path / "qsub") for command in ("qsub", "qstat", "qdel")}
     assert workload_manager({}, found.get) == "none"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "told"),
+    [
+        ("jsrun", "use srun"),
+        ("/opt/jsrun", "use srun"),
+        ("mpiexec", "Slurm's wrapper"),
+        ("srun", ""),
+        ("mpirun", ""),
+        ("auto", ""),
+    ],
+)
+def test_a_launcher_of_another_manager_is_told(tmp_path: Path, launcher: str, told: str) -> None:
+    (tmp_path / "mpiexec").write_text("#!/usr/bin/perl\n# mpiexec.slurm: srun in its place\n")
+    (tmp_path / "mpirun").write_bytes(b"\x7fELF slurm")
+    slurm = dict.fromkeys(("sbatch", "squeue", "scancel", "srun"), "/bin/true")
+    found = {**slurm, **{name: str(tmp_path / name) for name in ("mpiexec", "mpirun")}}
+    fault = launcher_fault(launcher, {}, found.get)
+    assert told in fault
+    assert bool(fault) == bool(told)
+    assert not launcher_fault("jsrun", {}, {**found, "jsrun": "/bin/true"}.get)
+    assert not launcher_fault("jsrun", {}, {}.get)
 
 
 @pytest.mark.parametrize(

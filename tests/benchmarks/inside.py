@@ -12,8 +12,9 @@ from typing import Any
 
 from ensemake.check import load_config
 from ensemake.config.schema import Config
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
-from ensemake.member.plan import Work, expand_work
+from ensemake.member.plan import Work
 from ensemake.member.state import StatusFile
 from ensemake.results.collect import write_results
 from ensemake.results.outcomes import status_lines

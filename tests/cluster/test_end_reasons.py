@@ -54,3 +54,18 @@ def test_only_members_that_were_killed_get_the_reason(tmp_path: Path) -> None:
     assert kind == "killed"
     assert status is not None
     assert (status.exit_code, status.attempt, status.host) == (None, 2, "n1")
+
+
+def test_a_member_that_told_nothing_has_the_exit_code_of_its_job(tmp_path: Path) -> None:
+    begun = "d 2 n1 4711 2026-11-24T12:00:00+0000 77\n"
+    silent = member(tmp_path / "silent", lock=begun)
+    killed = member(tmp_path / "killed", {"status": "failed", "reason": "killed by SIGKILL"}, begun)
+    explain([silent, killed], "PBS: exit code 1", "now")  # of a batch: not the member's
+    assert read_status(silent) is None
+    explain([silent, killed], "PBS: exit code 137: killed by SIGKILL", "now")
+    told, own = read_status(silent), read_status(killed)
+    assert told is not None
+    assert own is not None
+    assert (told.status, told.exit_code) == ("killed", 137)
+    assert told.reason.endswith("(PBS: exit code 137: killed by SIGKILL)")
+    assert own.reason == "killed by SIGKILL"

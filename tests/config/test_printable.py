@@ -11,8 +11,9 @@ from ensemake.check import check_config
 from ensemake.config.faults import ConfigError, printable
 from ensemake.config.schema import Config
 from ensemake.config.yamlfile import Document
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, expand_work
+from ensemake.member.plan import Plan
 from ensemake.python.notebook import members_table
 from ensemake.results.outcomes import status_lines
 from ensemake.show.preview import preview_lines

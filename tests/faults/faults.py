@@ -3,6 +3,7 @@
 import argparse
 import random
 import shutil
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -136,6 +137,7 @@ def main() -> int:
     if options.list:
         print(*campaign.chosen(), sep="\n")
         return 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & has it ignored
     print(f"seed {options.seed}", flush=True)
     shutil.rmtree(KEPT, ignore_errors=True)
     try:

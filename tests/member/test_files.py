@@ -12,8 +12,9 @@ from ensemake.check import check_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.schema import Config
 from ensemake.config.yamlfile import Document
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, Work, expand_work
+from ensemake.member.plan import Plan, Work
 
 
 def config(**keys: Any) -> Config:

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ensemake.config.schema import Config
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, Work, expand_work
+from ensemake.member.plan import Plan, Work
 from ensemake.member.state import state
 from ensemake.results.prune import prune
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from ensemake.config.schema import Config, RunSettings
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
 from ensemake.member.launchers import launch_lines
-from ensemake.member.plan import Plan, Planned, expand_work
+from ensemake.member.plan import Plan, Planned
 
 FAKE = '#!/bin/bash\nprintf "%s\\n" "$(basename "$0")" "$@" "A=${A-}"\n'
 LAUNCHERS = ("srun", "mpirun", "mpiexec", "aprun", "jsrun")
@@ -101,6 +102,14 @@ def test_mpi_is_told_the_hosts_of_a_pbs_job(launchers: Path) -> None:
         "echo",
     ]
     assert "-machinefile" not in launched(launchers, {"run_command": "aprun"}, {}, **hosts)
+
+
+def test_pals_has_another_word_for_the_hosts(launchers: Path) -> None:
+    pals = launchers.parent / "pals" / "bin"
+    pals.mkdir(parents=True)
+    (launchers / "mpiexec").rename(pals / "mpiexec")
+    words = launched(pals, {"run_command": "mpiexec"}, {"tasks": 2}, PBS_NODEFILE="/all")
+    assert words == ["mpiexec", "-n", "2", "--hostfile", "/all", "echo"]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 
 from ensemake.config.schema import Config
 from ensemake.member import layout
+from ensemake.member.expansion import expand_work
 from ensemake.member.layout import located, places
-from ensemake.member.plan import Work, expand_work
+from ensemake.member.plan import Work
 from ensemake.results.outcomes import leftovers
 from ensemake.results.prune import prune
 from ensemake.sweep.identity import member_id

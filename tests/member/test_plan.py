@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from ensemake.config.schema import Config
+from ensemake.member.expansion import Expansion, expand_work, known_work
 from ensemake.member.layout import root
-from ensemake.member.plan import expand_work, known_work, read_work, save_work
+from ensemake.member.plan import read_work, save_work
 
 
 def config(**keys: Any) -> Config:
@@ -45,9 +46,9 @@ def test_what_was_run_is_known_without_its_inputs(tmp_path: Path) -> None:
     given = config(files={"to_copy": ["in.cfg"]})
     work = expand_work(given, "sweep", tmp_path)
     save_work(work)
-    assert known_work(given, "sweep", tmp_path) == work
+    assert known_work(Expansion(given, tmp_path), "sweep") == work
     (tmp_path / "in.cfg").unlink()
-    assert known_work(given, "sweep", tmp_path) == work
+    assert known_work(Expansion(given, tmp_path), "sweep") == work
 
 
 def test_an_edit_is_seen(tmp_path: Path) -> None:
@@ -56,11 +57,13 @@ def test_an_edit_is_seen(tmp_path: Path) -> None:
     work = expand_work(given, "sweep", tmp_path)
     save_work(work)
     (tmp_path / "in.cfg").write_text("x = 2")
-    assert known_work(given, "sweep", tmp_path).planned[0].digest != work.planned[0].digest
-    assert len(known_work(config(replicas=3), "sweep", tmp_path).planned) == 12
+    assert (
+        known_work(Expansion(given, tmp_path), "sweep").planned[0].digest != work.planned[0].digest
+    )
+    assert len(known_work(Expansion(config(replicas=3), tmp_path), "sweep").planned) == 12
 
 
 def test_what_never_ran_is_made_from_the_config(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_work(root(config()), "sweep", tmp_path)
-    assert len(known_work(config(), "sweep", tmp_path).planned) == 8
+    assert len(known_work(Expansion(config(), tmp_path), "sweep").planned) == 8

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ensemake.config.container import Container
 from ensemake.config.schema import Config
-from ensemake.member.plan import expand_work
+from ensemake.member.expansion import expand_work
 from ensemake.member.runscript import RunScript, run_script
 from ensemake.member.state import is_locked, state
 

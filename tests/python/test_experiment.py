@@ -328,6 +328,32 @@ def test_two_processes_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.workflow
+def test_a_run_that_a_terminal_started_is_known(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, reap: list[subprocess.Popen[str]]
+) -> None:
+    monkeypatch.setenv("SLEEP", "60")
+    exp = Experiment("e")
+    ensemble, other = sweep(exp), exp.create_model("m", exp.create_run_settings("true"))
+    config = str(exp.save().relative_to(folder))
+    words = ["--snakefile", str(SNAKEFILE), "--configfile", config, "--cores", "2"]
+    command = [sys.executable, "-m", "snakemake", "collect_sweep", *words]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    reap.append(process)
+    until(lambda: len(ran(folder)) == 2)
+    assert sorted(exp.get_status(ensemble)) == ["Queued", "Running", "Running"]
+    assert exp.get_status(other) == ["NeverStarted"]
+    with pytest.raises(RunningError, match=f"process {process.pid} on "):
+        exp.start(ensemble, block=False)
+    exp.stop(ensemble)
+    output, _ = process.communicate()
+    assert process.returncode != 0, output
+    assert sorted(exp.get_status(ensemble)) == ["Cancelled", "Cancelled", "NeverStarted"]
+    exp.poll(0.1)  # nothing runs
+
+
+@pytest.mark.workflow
 @pytest.mark.usefixtures("no_leftovers")
 def test_background_survives_its_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLEEP", "3")
@@ -598,7 +624,14 @@ def errors() -> dict[str, tuple[type[Exception], Callable[[Experiment], object]]
             ValueError,
             lambda exp: exp.finished(exp.create_model("m", rs(exp))),
         ),
-        "a member by itself": (ValueError, lambda exp: exp.start(sweep(exp).models[0])),
+        "a member by force": (
+            UnsupportedError,
+            lambda exp: exp.start(sweep(exp).models[0], force=True),
+        ),
+        "a member of a batch": (
+            UnsupportedError,
+            lambda exp: exp.start(sweep(exp, batch_settings=BatchSettings()).models[0]),
+        ),
         "verbosity": (ValueError, lambda exp: exp.preview(verbosity_level="all")),
         "format": (ValueError, lambda exp: exp.preview(output_format="html")),
         "unknown parameter as argument": (
@@ -795,11 +828,11 @@ def test_config_of_another_process_s_run_is_kept(
 def test_allocation_runs_in_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     exp = Experiment("alloc", launcher="slurm")
     sweep(exp)
-    assert exp._profile().endswith("/slurm")
+    assert exp._profile(None).endswith("/slurm")
     monkeypatch.setenv("SLURM_JOB_ID", "1")
-    assert exp._profile().endswith("/local")
+    assert exp._profile(None).endswith("/local")
     sweep(exp, batch_settings=BatchSettings())
-    assert exp._profile().endswith("/slurm")
+    assert exp._profile(None).endswith("/slurm")
 
 
 def test_import_is_cheap() -> None:

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from ensemake import Experiment, Model
 from ensemake.check import check_shape
 from ensemake.config import schema
+from ensemake.config.scalars import keys_of
 from ensemake.config.yamlfile import load_yaml
 from ensemake.config.yamltext import config_text
-from ensemake.member.plan import Planned, expand_work
+from ensemake.member.expansion import expand_work
+from ensemake.member.plan import Planned
 
 FILES = {"code.py": "#!/bin/sh\n", "sub/other": "#!/bin/sh\n", "in.cfg": "x = ;x;\n"}
 TABLE = "p,q\n1,2.5\n3,a\n"
@@ -132,6 +134,7 @@ SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
         "account": optional_text,
         "batch_args": st.dictionaries(options, word | st.none(), max_size=2),
         "preamble": st.lists(text, max_size=2),
+        "with": st.none(),
     },
 }
 SECTIONS[schema.RunSettings] = {
@@ -173,6 +176,7 @@ SECTIONS[schema.Model] = {
         count | st.just(2.0) | st.sampled_from(["{{ 2 * attempt }}", "2h"]),
         max_size=4,
     ),
+    "inputs": st.just({}),  # others would have to be there: see test_stages_go_round
     "outputs": st.lists(inside, max_size=2),
     "metrics": st.dictionaries(name, METRICS, max_size=2),
     "batch_settings": st.none() | some({}, SECTIONS[schema.BatchSettings]),
@@ -241,10 +245,16 @@ def test_every_key_is_drawn() -> None:
     """A key that is new in the schema must be drawn above."""
     assert set(CONFIG) | {"experiment"} == set(schema.Config.model_fields)
     for section, keys in SECTIONS.items():
-        assert set(keys) == set(section.model_fields), section
+        assert set(keys) == set(keys_of(section)), section
     kinds = {kind for kind in vars(schema).values() if isinstance(kind, type)}
     sections = {kind for kind in kinds if issubclass(kind, schema.Section)}
-    assert sections == {*SECTIONS, schema.Section, schema.Metric, schema.Config}
+    assert sections == {
+        *SECTIONS,
+        schema.Section,
+        schema.Input,
+        schema.Metric,
+        schema.Config,
+    }
 
 
 # ---- what once was lost ----
@@ -320,3 +330,25 @@ def test_what_was_loaded_can_be_changed() -> None:
     assert config["run_settings"]["run_args"] == {}
     changed.exe = "./code.py"
     assert loaded.as_config()["models"]["m"]["run_settings"]["exe"] == "code.py"
+
+
+def test_stages_go_round() -> None:
+    run = {"exe": "true"}
+    goes_round(
+        {
+            "experiment": "stages",
+            "models": {"mesh": {"run_settings": run, "outputs": ["mesh.dat"]}},
+            "ensembles": {
+                "first": {"params": {"T": [1, 2]}, "inputs": {"mesh": {}}, "run_settings": run},
+                "second": {
+                    "params": {"start": {"members": "first"}, "p": [1, 2]},
+                    "inputs": {
+                        "first": {"files": {"a": "b"}, "as": "copy"},
+                        "mesh": {"members": "all"},
+                    },
+                    "run_settings": run,
+                    "batch_settings": {"with": "first"},
+                },
+            },
+        }
+    )

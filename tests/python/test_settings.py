@@ -169,7 +169,6 @@ BAD: list[tuple[type[Exception], dict[str, Any]]] = [
     (TypeError, {"exe": "echo", "exe_args": 5}),
     (TypeError, {"exe": "echo", "exe_args": [None]}),
     (TypeError, {"exe": "echo", "exe_args": [["nested"]]}),
-    (TypeError, {"exe": "echo", "env_vars": {"A": None}}),
     (TypeError, {"exe": "echo", "env_vars": {"A": [1]}}),
 ]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ensemake.config.schema import Config
-from ensemake.member.plan import Work, expand_work
+from ensemake.member.expansion import expand_work
+from ensemake.member.plan import Work
 from ensemake.results.find import find
 
 SETTINGS = {

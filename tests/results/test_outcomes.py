@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ensemake.config.schema import Config
-from ensemake.member.plan import Planned, Work, expand_work
+from ensemake.member.expansion import expand_work
+from ensemake.member.plan import Planned, Work
 from ensemake.results import provenance
 from ensemake.results.outcomes import (
     common_values,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from ensemake.config.schema import Config
-from ensemake.member.plan import Work, expand_work
+from ensemake.member.expansion import expand_work
+from ensemake.member.plan import Work
 from ensemake.show.preview import job_count, preview_lines, runtime_minutes, suspicions
 
 from ..conftest import Project

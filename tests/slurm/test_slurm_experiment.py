@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from slurm_cluster import Cluster
 
-from ensemake import Experiment, SrunSettings
+from ensemake import AllocationError, Experiment, SrunSettings
+from ensemake.config.faults import ConfigError
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
@@ -67,6 +68,35 @@ def test_training_ensemble_as_a_batch(folder: Path) -> None:
     assert len({words[1] for words in told}) == 1  # one job for all of them
     exp.start(ensemble)
     assert {status.attempt for status in map(_status, ensemble)} == {1}
+
+
+def test_an_allocation_that_a_script_asks_for(folder: Path, slurm: Cluster) -> None:
+    from ensemake.smartsim.wlm.slurm import get_allocation, release_allocation
+
+    alloc = get_allocation(nodes=1, time="00:05:00", options={"partition": "main", "mem": "500"})
+    try:
+        exp = Experiment("within", launcher="slurm")
+        run = exp.create_run_settings("python", ["./train-model.py", "{{ x }}"], alloc=alloc)
+        ensemble = exp.create_ensemble("s", {"x": [1, 2]}, run_settings=run)
+        ensemble.attach_generator_files(to_copy="train-model.py")
+        exp.start(ensemble)
+        told = [Path(model.path, "run.out").read_text().split() for model in ensemble]
+        assert told == [["1", alloc], ["2", alloc]]
+        assert alloc in exp.summary(ensemble)
+    finally:
+        release_allocation(alloc)
+    with pytest.raises(AllocationError, match="Invalid job id"):
+        release_allocation("999999")
+    with pytest.raises(AllocationError, match="invalid partition"):
+        get_allocation(options={"partition": "none-such"})
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_launcher_that_cannot_run_here_is_told_before_anything_runs(tmp_path: Path) -> None:
+    exp = Experiment("told", launcher="slurm")
+    exp.create_model("m", exp.create_run_settings("echo", run_command="jsrun"))
+    with pytest.raises(ConfigError, match="jsrun is a command of LSF, and this is SLURM; use srun"):
+        exp.preview()
 
 
 def _status(model: object) -> object:

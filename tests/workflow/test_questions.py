@@ -99,7 +99,8 @@ def test_results_that_can_only_be_read(sweep: Project) -> None:
         f"mount --bind {sweep.results} {sweep.results} && "
         f"mount -o remount,ro,bind {sweep.results} || exit 77\n"
         f"{python} status && {python} preview || exit 1\n"
-        f"{python} -n; {python}; [ $? = 1 ]"
+        f"{Path(sys.executable).with_name('ensemake')} page --to page.html || exit 1\n"
+        f"{python} -n || exit 1\n{python}; [ $? = 1 ]"
     )
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", script],
@@ -114,6 +115,7 @@ def test_results_that_can_only_be_read(sweep: Project) -> None:
     assert done.returncode == 0, done.stderr
     assert "2 completed, 1 failed of 3" in done.stdout
     assert "Traceback" not in done.stderr
+    assert "exit code 1" in (sweep.folder / "page.html").read_text()
     assert "Read-only file system" in done.stderr
 
 

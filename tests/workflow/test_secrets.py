@@ -11,8 +11,9 @@ from ensemake.check import check_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.schema import Config
 from ensemake.config.yamlfile import Document
+from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate
-from ensemake.member.plan import Plan, expand_work, read_work, save_work
+from ensemake.member.plan import Plan, read_work, save_work
 
 from ..conftest import Project
 

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ensemake.errors import (
+        AllocationError,
         EnsemakeError,
         EntityExistsError,
+        GenerateError,
         RunFailedError,
         RunningError,
+        StrategyError,
         UnsupportedError,
+        WrongValueError,
     )
     from ensemake.python.batch_settings import BatchSettings, QsubBatchSettings, SbatchSettings
     from ensemake.python.container import Singularity
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
         SrunSettings,
     )
     from ensemake.python.settings import RunSettings
+    from ensemake.python.slurm_allocation import get_allocation, release_allocation
     from ensemake.python.statuses import Status
     from ensemake.python.telemetry import get_logger
 
@@ -38,11 +43,15 @@ _HOMES = {
     "python.batch_settings": ("BatchSettings", "QsubBatchSettings", "SbatchSettings"),
     "python.entities": ("Ensemble", "Model"),
     "errors": (
+        "AllocationError",
         "EnsemakeError",
         "EntityExistsError",
+        "GenerateError",
         "RunFailedError",
         "RunningError",
+        "StrategyError",
         "UnsupportedError",
+        "WrongValueError",
     ),
     "python.experiment": ("Experiment",),
     "python.launcher_settings": (
@@ -56,6 +65,7 @@ _HOMES = {
     ),
     "python.container": ("Singularity",),
     "python.settings": ("RunSettings",),
+    "python.slurm_allocation": ("get_allocation", "release_allocation"),
     "python.statuses": ("Status",),
     "python.telemetry": ("get_logger",),
 }
@@ -67,20 +77,31 @@ _ALSO = {
     "SmartSimError": "EnsemakeError",
     "SSUnsupportedError": "UnsupportedError",
     "SSConfigError": "ConfigError",
+    "SSInternalError": "EnsemakeError",
+    "SSReservedKeywordError": "WrongValueError",
     "LauncherError": "RunFailedError",
+    "LauncherUnsupportedFeature": "UnsupportedError",
+    "ParameterWriterError": "GenerateError",
+    "PreviewFormatError": "UnsupportedError",
+    "ShellError": "RunFailedError",
+    "UserStrategyError": "StrategyError",
 }
 _PLACES = (
     "smartsim",
-    *(f"smartsim.{name}" for name in ("entity", "error", "log", "settings", "status")),
+    *(f"smartsim.{name}" for name in ("entity", "error", "log", "settings", "status", "wlm")),
+    "smartsim.error.errors",
+    "smartsim.wlm.slurm",
 )
 
 __all__ = [
+    "AllocationError",
     "AprunSettings",
     "BatchSettings",
     "EnsemakeError",
     "Ensemble",
     "EntityExistsError",
     "Experiment",
+    "GenerateError",
     "JsrunSettings",
     "Model",
     "MpiexecSettings",
@@ -95,8 +116,12 @@ __all__ = [
     "Singularity",
     "SrunSettings",
     "Status",
+    "StrategyError",
     "UnsupportedError",
+    "WrongValueError",
+    "get_allocation",
     "get_logger",
+    "release_allocation",
 ]
 
 
@@ -121,4 +146,5 @@ def _mirror(place: str) -> ModuleType:
 
 for _place in _PLACES:
     sys.modules[f"{__name__}.{_place}"] = _mirror(_place)
-smartsim = sys.modules[f"{__name__}.smartsim"]
+    _above, _, _name = f"{__name__}.{_place}".rpartition(".")
+    setattr(sys.modules[_above], _name, sys.modules[f"{__name__}.{_place}"])

@@ -4,14 +4,19 @@ What a program leaves may be anything: a pipe that nobody writes to, a link to a
 end. Reading it neither waits nor fills the memory.
 """
 
+import fcntl
 import os
+import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
 DEFAULT_MODE = 0o666
 LARGEST = 64 << 20  # bytes of a file from outside that are read
 PRIVATE = 0o600  # what may hold secrets
+TEMPORARY = re.compile(r"\.ensemake-[0-9a-f]{12}\.tmp")
 
 
 def granted(mode: int) -> int:
@@ -44,19 +49,64 @@ def write_atomically(target: Path, data: bytes, mode: int = DEFAULT_MODE) -> Non
     mode = granted(mode)
     if _holds(target, data, mode):
         return
-    temporary = sibling(target)
-    try:
-        _create(temporary, data)
+    with replacing(target) as (temporary, descriptor):
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
         temporary.chmod(mode)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[tuple[Path, int]]:
+    """Give a new file, open for writing, that takes the place of another in the end.
+
+    It is locked, so that who clears up after the dead sees that its writer lives.
+    """
+    temporary = sibling(target)
+    descriptor = _create(temporary)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield temporary, descriptor
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk
+            error.filename = str(target)
         raise
+    finally:
+        os.close(descriptor)
 
 
 def sibling(target: Path) -> Path:
     """Return a new name beside a file: each writer has its own, so that none takes another's."""
-    return target.with_name(f".{token_hex(6)}.tmp")
+    return target.with_name(f".ensemake-{token_hex(6)}.tmp")
+
+
+def clear_dead(folder: Path) -> None:
+    """Remove from a folder what writers left that were killed; a folder that is not there is clear.
+
+    Called by the run that holds the lock of what lies there.
+    """
+    with suppress(OSError):  # not ours to write: it stays
+        for name in filter(TEMPORARY.fullmatch, os.listdir(folder)):
+            if not _is_written(f"{folder}/{name}"):
+                os.unlink(f"{folder}/{name}")
+
+
+def _is_written(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # a link, that is made and renamed at once
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _holds(target: Path, data: bytes, mode: int) -> bool:
@@ -66,14 +116,13 @@ def _holds(target: Path, data: bytes, mode: int) -> bool:
         return False
 
 
-def _create(path: Path, data: bytes) -> None:
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, DEFAULT_MODE)
+        return os.open(path, flags, DEFAULT_MODE)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, DEFAULT_MODE)
-    with open(descriptor, "wb") as file:
-        file.write(data)
+        return os.open(path, flags, DEFAULT_MODE)
 
 
 def read_whole(path: str | Path, most: int) -> bytes:

@@ -1,6 +1,7 @@
 """From a config file to a checked `Config`: all faults at once, before anything is built or run."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ensemake.batch.allocation import launcher_fault
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
 from ensemake.config.reserved import COLUMNS
 from ensemake.config.scalars import Scalar
@@ -18,19 +20,25 @@ from ensemake.config.schema import Config, Ensemble, Model, Resource, Variable
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import filled, program_fault, template_of
+from ensemake.member.expansion import trial_upstream
 from ensemake.member.files import KEYS, Entry, Source, clashes, entries, is_filled, sources
 from ensemake.member.generate import configured
+from ensemake.member.input_faults import choice_problems, graph_problems, input_problems
 from ensemake.member.layout import OWN, RESERVED_ENTITIES, TABLES, root
-from ensemake.member.plan import Work, expand_work
+from ensemake.member.plan import Work
 from ensemake.member.runscript import IS_FOR_BASH
 from ensemake.paths import VARIABLES, left_in_path
 from ensemake.sweep.expressions import expression, template
 from ensemake.sweep.members import axes, expand
-from ensemake.sweep.spaces import axis, check_name
+from ensemake.sweep.spaces import Axis, axis, check_name
+from ensemake.sweep.upstream import Upstream, axis_of_members, choice_of, variable
 
 COLON = ("auto", "srun", "mpirun", "mpiexec", "aprun")  # launchers of several programs
 TARGETS = ("all", "generate", "preview", "status", "results", "prune")
-RULE_PREFIXES = ("generate_", "batch_", "files_", "members_", "collect_", "plot_")
+RULE_PREFIXES = (
+    *("generate_", "batch_", "files_", "members_", "ended_", "verdict_"),
+    *("collect_", "plot_", "parquet_"),
+)
 
 NO_TEMPLATE = "for a text that is no template write {raw: '...'}"
 
@@ -108,15 +116,16 @@ def check_shape(document: Document) -> Config:
     return Config.model_validate(document.data)
 
 
-def expanded(
-    document: Document,
-    config: Config,
-    entity: str,
-    make: Callable[[Config, str], Work] = expand_work,
-) -> Work:
-    """Return the members of an entity of a checked config; what only they show are faults too."""
+def expanded(document: Document, make: Callable[[str], Work], entity: str) -> Work:
+    """Return the members of an entity of a checked config; what only they show are faults too.
+
+    Parameters
+    ----------
+    make
+        Makes them, such as `Expansion.work`.
+    """
     try:
-        return make(config, entity)
+        return make(entity)
     except ConfigError as error:
         faults = [document.fault(fault.path, fault.message) for fault in error.faults]
         raise ConfigError(document.file, faults) from None
@@ -182,18 +191,47 @@ def rule_name(entity: str) -> str:
 
 def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
     entity = config.entities[name]
+    wrong = list(graph_problems(config, name))
+    for key, spec in entity.params.items():
+        wrong += _attempt_params(entity, ("params", key), partial(choice_of, key, spec))
+    if wrong:
+        yield from wrong
+        return
+    try:
+        upstream = trial_upstream(config, name, base)
+    except (ValueError, OSError, IndexError):  # told of the others
+        return
     problems = [
-        *_params(entity, base),
+        *_params(entity, base, upstream),
+        *_choices(config, entity, upstream),
         *_files(entity, base, base / root(config)),
         *_batch(entity),
         *_program(entity, base),
     ]
-    known = _known_names(entity, base) if not problems else None
+    known = _known_names(entity, base, upstream) if not problems else None
     if known is not None:
         problems += [*_expressions(entity, known), *_metrics(entity, known)]
+        problems += _inputs(config, entity, upstream, base)
     if not problems:
-        problems += _first_member(name, config, base)
+        problems += _first_member(name, config, base, upstream)
     yield from problems
+
+
+def _choices(config: Config, entity: Model, upstream: Upstream) -> Iterator[Problem]:
+    for key, others in upstream.points.items():
+        choice = choice_of(key, entity.params[key])
+        if choice is not None:
+            other = config.entities[choice.members]
+            yield from choice_problems(key, choice, other, others.params)
+
+
+def _inputs(config: Config, entity: Model, upstream: Upstream, base: Path) -> Iterator[Problem]:
+    written = [source.target for source in sources(entity.files, base)]
+    others = {
+        source.entity: (config.entities[source.entity], source.members[0].values)
+        for source in upstream.sources
+    }
+    yield from input_problems(entity, others, written)
 
 
 def _attempt(path: KeyPath, action: Callable[[], object]) -> Iterator[Problem]:
@@ -221,13 +259,14 @@ def _placed(entity: Model, message: str) -> Problem | None:
     return None
 
 
-def _params(entity: Model, base: Path) -> Iterator[Problem]:
+def _params(entity: Model, base: Path, upstream: Upstream) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for key, spec in entity.params.items():
         path = ("params", key)
-        problems = list(_attempt_params(entity, path, partial(axis, key, spec, base)))
+        make = partial(_axis, entity, key, base, upstream)
+        problems = list(_attempt_params(entity, path, make))
         yield from problems
-        names = () if problems else axis(key, spec, base).names
+        names = () if problems else make().names
         if not isinstance(entity, Ensemble) and isinstance(spec, list | dict):
             yield path, "a model has one value for each parameter; for several use ensembles"
         for name in names:
@@ -238,8 +277,17 @@ def _params(entity: Model, base: Path) -> Iterator[Problem]:
         yield ("derived", name), f"{name!r} is given by {seen[name]} already; rename one of them"
 
 
-def _known_names(entity: Model, base: Path) -> list[str]:
-    return [*(name for axis in axes(entity, base) for name in axis.names), "replica"]
+def _axis(entity: Model, key: str, base: Path, upstream: Upstream) -> Axis:
+    spec = entity.params[key]
+    if choice_of(key, spec) is not None:
+        return axis_of_members(key, upstream.points[key], entity.params)
+    return axis(key, spec, base)
+
+
+def _known_names(entity: Model, base: Path, upstream: Upstream) -> list[str]:
+    names = [name for axis in axes(entity, base, upstream) for name in axis.names]
+    taken = [variable(source.entity) for source in upstream.sources if source.is_one]
+    return [*names, "replica", *taken]
 
 
 def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
@@ -381,7 +429,7 @@ def _batch(entity: Model) -> Iterator[Problem]:
 
 def _program(entity: Model, base: Path) -> Iterator[Problem]:
     run = entity.run_settings
-    yield from _launch(entity)
+    yield from (told := list(_launch(entity)))
     if run.container is not None:
         if not (shutil.which("apptainer") or shutil.which("singularity")):
             path = ("run_settings", "container")
@@ -393,6 +441,8 @@ def _program(entity: Model, base: Path) -> Iterator[Problem]:
         own = [source.target for source in sources(entity.files, base)]
     except (KeyedError, OSError):  # told elsewhere
         own = []
+    if not told and (why := launcher_fault(run.run_command, os.environ)):
+        yield ("run_settings", "run_command"), why
     fault = program_fault(run.exe, own, base)
     if fault:
         yield ("run_settings", "exe"), _one_program(run.exe, own, base) or fault
@@ -436,22 +486,30 @@ def _regex(pattern: str | None) -> None:
         raise ValueError(f"it repeats something {repeats} times, more than {MOST_REPEATS}")
 
 
-def _first_member(name: str, config: Config, base: Path) -> Iterator[Problem]:
+def _first_member(name: str, config: Config, base: Path, upstream: Upstream) -> Iterator[Problem]:
     """Make one member as a trial: most of what can go wrong with all goes wrong with the first."""
     entity = config.entities[name]
     made: list[dict[str, Scalar]] = []
-    trial = partial(_make_first, name, config, base, made)
+    trial = partial(_make_first, name, config, base, upstream, made)
     for path, message in _attempt_params(entity, ("perm_strategy",), trial):
         n_models = message.removeprefix("n_models: ")
         yield (path, message) if n_models == message else (("n_models",), n_models)
     for values in made:
         yield from _metric_names(entity, values)  # a strategy may bring parameters
-        yield from _attempt_words(entity, values)
-        yield from _attempt_files(entity, values, base)
+        known = _with_inputs(upstream, values)
+        yield from _attempt_words(entity, known)
+        yield from _attempt_files(entity, known, base)
 
 
-def _make_first(name: str, config: Config, base: Path, made: list[dict[str, Scalar]]) -> None:
-    members = expand(name, config.entities[name], base)
+def _with_inputs(upstream: Upstream, values: Mapping[str, Any]) -> dict[str, Any]:
+    taken = {variable(s.entity): s.members[0].values for s in upstream.sources if s.is_one}
+    return {**taken, **values}
+
+
+def _make_first(
+    name: str, config: Config, base: Path, upstream: Upstream, made: list[dict[str, Scalar]]
+) -> None:
+    members = expand(name, config.entities[name], base, upstream)
     members.check_size(config.max_members)
     first = members.first
     if first is not None:  # `where` may keep none, which is told when all are made

@@ -6,22 +6,23 @@ Imports are made where they are used: `ensemake --help` and shell completion are
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ensemake.config.faults import ConfigError, KeyedError, did_you_mean, printable
-from ensemake.errors import EnsemakeError
+from ensemake.errors import EnsemakeError, NotYetKnownError, file_fault
 from ensemake.paths import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from ensemake.config.schema import Config
     from ensemake.config.yamlfile import Document
+    from ensemake.member.expansion import Expansion
     from ensemake.member.plan import Work
 
 EVERY_S = 3.0  # between two looks of `status --watch`
@@ -38,6 +39,7 @@ class Question:
     directory: Path = Path()
     config: tuple[str, ...] = ()
     saved: Path | None = None  # as the workflow has checked it: inputs may be gone by now
+    unknown: list[str] = field(default_factory=list)  # whose members are not known yet, and why
 
     @cached_property
     def experiment(self) -> "tuple[Document, Config]":
@@ -67,8 +69,6 @@ class Question:
 
     def works(self, names: Sequence[str] = ()) -> "list[Work]":
         """Return the members of these entities, or of all; as they were run if nothing changed."""
-        from ensemake.check import expanded
-        from ensemake.member.plan import known_work
 
         document, config = self.experiment
         for name in names:
@@ -76,7 +76,25 @@ class Question:
                 hint = did_you_mean(name, config.entities)
                 message = f"{document.file} has no model or ensemble {name!r}{hint}"
                 raise click.ClickException(message)
-        return [expanded(document, config, name, known_work) for name in names or config.entities]
+        return [work for name in names or config.entities for work in self._known(name)]
+
+    def _known(self, name: str) -> "Iterator[Work]":
+        from ensemake.check import expanded
+        from ensemake.member.expansion import known_work
+
+        make = partial(known_work, self.expansion)
+        try:
+            yield expanded(self.experiment[0], make, name)
+        except NotYetKnownError as error:
+            self.unknown.append(str(error))
+
+    @cached_property
+    def expansion(self) -> "Expansion":
+        """The members of all entities, as the config describes them now."""
+        from ensemake.member.expansion import Expansion
+        from ensemake.results.choose import choose
+
+        return Expansion(self.experiment[1], choose=choose)
 
     def ran(self, names: Sequence[str] = ()) -> "tuple[Config, list[Work]]":
         """Return what was run: told by the results alone, where the config cannot tell it."""
@@ -137,7 +155,7 @@ class Command(click.Group):
         except BrokenPipeError:  # `| head`
             raise
         except OSError as error:
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+            raise click.ClickException(file_fault(error)) from None
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -186,9 +204,11 @@ def check_command(question: Question) -> None:
     faults = []
     for name in config.entities:
         try:
-            expanded(document, config, name)
+            expanded(document, question.expansion.work, name)
         except ConfigError as error:
             faults += error.faults
+        except NotYetKnownError:
+            pass
     if faults:
         raise ConfigError(document.file, faults)
     counts = ("model", len(config.models)), ("ensemble", len(config.ensembles))
@@ -208,6 +228,8 @@ def preview_command(question: Question, entities: Sequence[str], at_once: int | 
 
     for number, work in enumerate(works):
         click.echo("\n" * bool(number) + "\n".join(preview_lines(work, at_once)))
+    for line in question.unknown:
+        click.echo(f"\n{line}")
 
 
 @ensemake.command()
@@ -223,7 +245,7 @@ def status_command(question: Question, entities: Sequence[str], watch: bool) -> 
             lines, is_over = _look(works)
             if watch:
                 click.clear()
-            click.echo("\n".join(lines))
+            click.echo("\n".join([*lines, *question.unknown]))
             if is_over or not watch:
                 return
             time.sleep(EVERY_S)
@@ -250,6 +272,28 @@ def results_command(question: Question, entities: Sequence[str]) -> None:
     for work in works:
         click.echo("\n".join(map(printable, _write(work))))
     click.echo(write_page(config))
+
+
+@ensemake.command()
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where to."
+)
+@entities
+@of_experiment
+@asked
+def page_command(question: Question, entities: Sequence[str], to: Path | None) -> None:
+    """Write the page from the tables that are there; with --to, of results that are not yours."""
+    from ensemake.show.page import write_page
+
+    to = to and to.absolute()
+    config, works = question.ran(entities)
+    kept = {work.entity for work in works}
+    kinds = ("models", "ensembles")
+    parts = {
+        kind: {name: one for name, one in getattr(config, kind).items() if name in kept}
+        for kind in kinds
+    }
+    click.echo(write_page(config.model_copy(update=parts), to=to))
 
 
 def _write(work: "Work") -> list[str]:

@@ -9,33 +9,42 @@ In a cluster job Snakemake reads the workflow again for one job; nothing is expa
 
 import atexit
 import json
+import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from inspect import Parameter
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+from snakemake.exceptions import IncompleteCheckpointException
+from snakemake.jobs import Job
 from snakemake.logging import logger
 from snakemake.utils import available_cpu_count
 
-from ensemake.atomic import LARGEST, PRIVATE, read_whole, write_atomically
+from ensemake.atomic import LARGEST, PRIVATE, clear_dead, read_whole, write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
+from ensemake.batch.runner import CARRY_ON
 from ensemake.check import check_config, check_shape, expanded, rule_name
 from ensemake.cluster.end_reasons import explain
 from ensemake.cluster.resources import batch_resources, member_resources
 from ensemake.config.faults import ConfigError, Fault
+from ensemake.config.inputs import Choice
 from ensemake.config.schema import BatchSettings, Config, Model, Resource, shareable
 from ensemake.config.yamlfile import Document, load_yaml
-from ensemake.errors import RunningError
+from ensemake.errors import RunningError, file_fault
 from ensemake.lock import hold
 from ensemake.member.command import resource
+from ensemake.member.expansion import Expansion
 from ensemake.member.files import sources
 from ensemake.member.launchers import STEPS
 from ensemake.member.layout import Layout, config_copy, layout, root
@@ -43,14 +52,18 @@ from ensemake.member.plan import Plan, Planned, Work, save_work
 from ensemake.member.state import State, StatusFile, is_generated, state
 from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
+from ensemake.results.choose import choose
 from ensemake.results.collect import members_digest, results_state
 from ensemake.results.outcomes import read_collected
 from ensemake.results.provenance import VARIABLE
 from ensemake.show.page import page_path
-from ensemake.show.progress import EXPECTED
+from ensemake.show.progress import CARRYING_ON, EXPECTED
 from ensemake.submit.executor import LISTENERS
+from ensemake.sweep.upstream import choices, takes_from
 
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
+PATIENCE_S = 5.0  # of one who has stopped a run, for its tables
+ATTEMPT = "ensemake_attempt"  # a resource, for only those know it
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
 
 
@@ -70,6 +83,7 @@ class ExperimentRules:
         self.workflow = workflow
         if self.is_main:
             _keep_to_what_is_here(workflow)
+            _log_as_far_as_there_is_room()
         self.document = _document(workflow, config)
         with _ExitOnFaults():
             self.config: Config = (check_config if self.is_main else check_shape)(self.document)
@@ -80,15 +94,31 @@ class ExperimentRules:
         self.is_module = not workflow.modifier.is_main_snakefile()
         if not self.is_main:
             provenance.join_run(self.root)
+        self.checkpoints = workflow.globals["checkpoints"]  # those of this module
+        self.expansion = Expansion(self.config, choose=self._choose)
         self.entities = [EntityRules(self, name) for name in self.config.entities]
+        self.by_name = {entity.name: entity for entity in self.entities}
         self.batched = [entity for entity in self.entities if entity.is_batched]
         self.single = [entity for entity in self.entities if not entity.is_batched]
         self.ended: list[tuple[list[Path], str]] = []  # members whose job the cluster ended, why
+        self.is_stopped = False  # by a signal
 
     @property
     def tables(self) -> list[str]:
         """Results of every entity: tables and plots."""
         return [path for entity in self.entities for path in [entity.results, *entity.plots]]
+
+    @property
+    def sources(self) -> "list[EntityRules]":
+        """Those that others take from: their jobs end well, and another tells what failed."""
+        return [entity for entity in self.entities if entity.is_source]
+
+    def verdicts(self, wildcards: object) -> list[str]:
+        """Markers of the sources whose members all completed, as far as some are to run."""
+        return [path for entity in self.sources for path in entity.verdict(wildcards)]
+
+    def _choose(self, work: Work, choice: Choice | None) -> list[str] | None:
+        return choose(work, choice, self.by_name[work.entity].has_ended)
 
     @property
     def page(self) -> str:
@@ -112,6 +142,8 @@ class ExperimentRules:
     def begun(self) -> str:
         """Id of this run, which begins when it is first asked for."""
         seen = shareable(self.config)
+        for folder in (self.root, Path(self.saved).parent, Path(self.saved).with_name("runs")):
+            clear_dead(folder)
         write_atomically(Path(self.saved), seen.model_dump_json(indent=2).encode())
         run = provenance.new_run()
         if self.is_module:  # Snakemake calls no hooks of a module
@@ -179,6 +211,18 @@ def _keep_to_what_is_here(workflow: Any) -> None:
     # Many sites leave all CPUs of a shared node in sight of a PBS job.
     if "PBS_NODEFILE" in os.environ and workflow.cores == available_cpu_count():
         workflow.register_resource("_cores", nodes[0].cpus)
+
+
+def _log_as_far_as_there_is_room() -> None:
+    """On a full disk, lines of Snakemake's log file are left out; it would show frames for each."""
+    tell = logging.Handler.handleError
+
+    def handle(handler: logging.Handler, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            tell(handler, record)
+
+    if tell.__module__ == logging.__name__:  # the workflow is read once more in one process
+        logging.Handler.handleError = handle  # type: ignore[method-assign,assignment]
 
 
 class _ExitOnFaults:
@@ -293,7 +337,95 @@ class EntityRules:
     def work(self) -> Work:
         """The members, expanded once."""
         with _ExitOnFaults():
-            return expanded(self.experiment.document, self.experiment.config, self.name)
+            return expanded(self.experiment.document, self.experiment.expansion.work, self.name)
+
+    @cached_property
+    def sources(self) -> "list[EntityRules]":
+        """Those that it takes from."""
+        return [self.experiment.by_name[name] for name in takes_from(self.settings)]
+
+    @cached_property
+    def is_source(self) -> bool:
+        """Whether others take from it."""
+        others = self.experiment.config.entities.values()
+        return any(self.name in takes_from(other) for other in others)
+
+    @cached_property
+    def carries_on(self) -> bool:
+        """Whether others go on when members of it have failed: its jobs end well then.
+
+        A job of one member that fails holds up just what needs it, which is as it should be.
+        """
+        takers = [other for other in self.experiment.entities if self in other.sources]
+        return any(
+            self.is_batched or one.is_batched or one.carries_on or self in one._chosen_from
+            for one in takers
+        )
+
+    @property
+    def carry_on(self) -> str | Callable[..., str]:
+        """Shell words by which a job's last attempt ends well, for those that wait for its end."""
+        return self._carry_on if self.carries_on else ""
+
+    def _carry_on(self, wildcards: object, resources: Any) -> str:
+        attempt = getattr(resources, ATTEMPT, 1)
+        is_last = attempt > self.experiment.workflow.execution_settings.retries
+        return f"export {CARRY_ON}=1;" if is_last else ""
+
+    # ---- members that are chosen by what others have left: known when those have ended ----
+
+    @property
+    def ended(self) -> str:
+        """Marker of a source all of whose members have ended."""
+        return str(self.layout.state / "all.ended")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all members have ended that this run had to run."""
+        return self.ended in self.experiment.workflow.checkpoints.created_output
+
+    @cached_property
+    def _chosen_from(self) -> "list[EntityRules]":
+        """Those whose results decide which members there are, or what they take."""
+        by_results = [one.members for one in choices(self.settings).values() if one.by_results]
+        lenient = [name for name, one in self.settings.inputs.items() if one.allow_failed]
+        names = dict.fromkeys([*by_results, *lenient])
+        return [self.experiment.by_name[name] for name in names]
+
+    def wait(self) -> None:
+        """Raise Snakemake's exception for what is not known yet; return once all is known."""
+        for source in self.sources:
+            source.wait()
+        for source in self._chosen_from:
+            if source.pending and not source.has_ended:
+                getattr(self.experiment.checkpoints, f"ended_{source.rule}").get()
+
+    def known(self, wildcards: object) -> list[str]:
+        """No files, once the members are known: an input function."""
+        if self.experiment.is_main:
+            self.wait()
+        return []
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the members are known already."""
+        try:
+            self.wait()
+        except IncompleteCheckpointException:
+            return False
+        return True
+
+    def verdict(self, wildcards: object) -> list[str]:
+        """Marker that says that all members completed; none if none is to run."""
+        if not self.experiment.is_main:
+            return []
+        self.wait()
+        return [self.completed] if self.carries_on and self.pending else []
+
+    @property
+    def completed(self) -> str:
+        """Marker of a source all of whose members completed."""
+        return str(self.layout.state / "all.completed")
 
     # ---- the look: what is to be done; writes nothing ----
 
@@ -302,6 +434,8 @@ class EntityRules:
         """What became of each member; in a run, since nobody else can work on it."""
         if self.experiment.is_run:
             self._hold()
+        elif self.experiment.workflow.dryrun:
+            _look_at_what_is_protected()
         work = self.work
         return [state(Path(m.directory), m.digest, work.outputs(m)) for m in work.planned]
 
@@ -327,7 +461,8 @@ class EntityRules:
         """Whether the command line asks to run the members again (-R, -F)."""
         settings = self.experiment.workflow.dag_settings
         rule = f"batch_{self.rule}" if self.is_batched else self.rule
-        return bool(settings.forceall or rule in settings.forcerun)
+        own = bool(settings.forceall or rule in settings.forcerun)
+        return own or any(source._is_forced for source in self.sources)
 
     @cached_property
     def chunks(self) -> dict[str, Plan]:
@@ -339,6 +474,8 @@ class EntityRules:
             self._apply(chunks)
         names = chunks if self.is_batched else map(self._place, self.pending)
         self.experiment.make_anew(map(self.layout.done, names))
+        if self.pending and self.is_source:
+            self.experiment.make_anew([self.ended, self.completed])
         return chunks
 
     def _left_in_queue(self) -> list[str]:
@@ -351,6 +488,15 @@ class EntityRules:
 
     def _apply(self, chunks: Mapping[str, Plan]) -> None:
         self._hold()
+        try:
+            self._write(chunks)
+        except OSError as error:  # a full disk
+            print(f"{file_fault(error)}; nothing was run.", file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
+
+    def _write(self, chunks: Mapping[str, Plan]) -> None:
+        for folder in (self.layout.state, self.layout.directory, self.layout.directory / "plots"):
+            clear_dead(folder)
         assert self.experiment.begun
         save_work(self.work)
         for chunk in _stems(self.layout.state, ".plan.json") - chunks.keys() if chunks else ():
@@ -375,8 +521,44 @@ class EntityRules:
     # ---- input functions, params, commands ----
 
     def all_generated(self, wildcards: object) -> list[str]:
-        """Markers of all chunks that have to be generated."""
-        return [self._generated(chunk) for chunk in self.chunks]
+        """Markers of all chunks that have to be generated; none while nobody knows the members."""
+        return [self._generated(chunk) for chunk in self.chunks] if self.is_known else []
+
+    def all_members(self, wildcards: object) -> list[str]:
+        """Table of the members, if they are known already."""
+        return [self.members] if self.experiment.is_main and self.is_known else []
+
+    @of_wildcards
+    def inputs_for(self, wildcards: Any) -> list[str]:
+        """Markers of what a member, or the members of a batch, take from others."""
+        if not self.experiment.is_main or not self.sources:
+            return []
+        chunk = getattr(wildcards, "chunk", None)
+        member = self._planned.get(self._member(wildcards))
+        members = self.chunks[chunk].members if chunk else [member] if member else []
+        taken: dict[str, dict[str, None]] = {}
+        for one in members:
+            for entity, names in one.inputs:
+                taken.setdefault(entity, {}).update(dict.fromkeys(names))
+        by_name = self.experiment.by_name
+        return [path for name, names in taken.items() for path in by_name[name].ends_of(names)]
+
+    def ends_of(self, names: Collection[str]) -> list[str]:
+        """Markers of these members' ends, as far as they are to run."""
+        if not self.pending:
+            return []
+        self._ask()
+        if len(names) == len(self.work.planned):
+            return [self.ended]
+        return list(dict.fromkeys(self._ends[name] for name in names if name in self._ends))
+
+    @cached_property
+    def _ends(self) -> dict[str, str]:
+        """Markers of the members that are to run, by name."""
+        if self.is_batched:
+            plans = self.chunks.items()
+            return {m.name: str(self.layout.done(c)) for c, plan in plans for m in plan.members}
+        return {m.name: str(self.layout.done(self._place(m))) for m in self.pending}
 
     @of_wildcards
     def generated_for(self, wildcards: Any) -> list[str]:
@@ -390,19 +572,32 @@ class EntityRules:
         """Markers of all that has to run; the table is made anew if there are any."""
         if not self.experiment.is_main:
             return []
-        self.asked = True
-        chunks = self.chunks
+        self.wait()
+        self._ask()
         if self._collected.get("state") != self._state_hash:
             self.experiment.make_anew([self.results])
         if not self.pending:
             return []
         self.experiment.make_anew([self.results])
-        EXPECTED[self.name] = len(self.pending)
-        names: Collection[str] = [self._place(member) for member in self.pending]
-        if self.is_batched:  # one that may be under way has members that are complete by now
-            names = chunks
-            EXPECTED[self.name] = sum(len(plan.members) for plan in chunks.values())
+        return [self.ended] if self.is_source else self.all_ended(wildcards)
+
+    def all_ended(self, wildcards: object) -> list[str]:
+        """Markers of the ends of all that has to run."""
+        if not self.experiment.is_main:
+            return []
+        names = self.chunks if self.is_batched else map(self._place, self.pending)
         return [str(self.layout.done(name)) for name in names]
+
+    def _ask(self) -> None:
+        """Note that this run is to run members."""
+        self.asked = True
+        if self.carries_on:
+            CARRYING_ON.add(self.name)
+        plans = self.chunks.values()  # a run has saved what tables are written from
+        if self.pending:
+            # a batch that may be under way has members that are complete by now
+            in_plans = sum(len(plan.members) for plan in plans)
+            EXPECTED[self.name] = in_plans if self.is_batched else len(self.pending)
 
     @cached_property
     def _collected(self) -> dict[str, Any]:
@@ -415,6 +610,8 @@ class EntityRules:
 
     def planned_for(self, wildcards: Any) -> list[str]:
         """Marker of a member's chunk, if its files have to be written."""
+        if self.experiment.is_main:
+            self.wait()
         place = self._member(wildcards)
         planned, chunk = self._planned.get(place), self._chunk_of.get(place)
         if planned and is_generated(Path(planned.directory), planned.digest):
@@ -431,6 +628,24 @@ class EntityRules:
         """Path of a member's run.sh."""
         return str(self.layout.member("{member}") / "run.sh")
 
+    @property
+    def gathers(self) -> bool:
+        """Whether a member takes from many others, whose files and results are gathered first."""
+        return any(taken.members == "all" for taken in self.settings.inputs.values())
+
+    @property
+    def command(self) -> list[str] | Callable[..., list[str]]:
+        """Words that run a member: its run.sh, or what gathers for it first."""
+        return self._gather if self.gathers else ["bash", "-p", self.script]
+
+    def _gather(self, wildcards: Any) -> list[str]:
+        words = self.experiment.command("gather.py")
+        return [*words, self._plan_for(wildcards), self.member_name(wildcards)]
+
+    def _plan_for(self, wildcards: Any) -> str:
+        chunk = self._chunk_of.get(self._member(wildcards)) if self.experiment.is_main else None
+        return str(self.layout.plan(chunk)) if chunk else ""
+
     def member_name(self, wildcards: Any) -> str:
         """Name of a member: of a model, its only one's."""
         return Path(self._member(wildcards)).name
@@ -443,7 +658,7 @@ class EntityRules:
 
     def members_digest(self, wildcards: object) -> str:
         """Changes when members.csv has to."""
-        if not self.experiment.is_main:
+        if not self.experiment.is_main or not self.is_known:
             return ""
         assert self.chunks is not None  # a run has saved what the table is written from
         return members_digest(self.work)
@@ -452,6 +667,7 @@ class EntityRules:
     def _planned(self) -> dict[str, Planned]:
         if not self.experiment.is_main:
             return {}
+        self.wait()
         return {self._place(member): member for member in self.work.planned}
 
     def _place(self, member: Planned) -> str:
@@ -478,9 +694,13 @@ class EntityRules:
         return 1 if is_submitted else int(self.experiment.workflow.cores)
 
     @property
-    def batch_resources(self) -> dict[str, Resource]:
+    def batch_resources(self) -> dict[str, Any]:
         """Resources of a batch."""
-        return batch_resources(self._batch, self.settings.resources)
+        return batch_resources(self._batch, self.settings.resources) | self._attempt
+
+    @property
+    def _attempt(self) -> dict[str, Any]:
+        return {ATTEMPT: lambda wildcards, attempt: attempt} if self.carries_on else {}
 
     @property
     def preamble(self) -> str:
@@ -502,7 +722,7 @@ class EntityRules:
     @property
     def resources(self) -> dict[str, Resource | Callable[..., Resource]]:
         """A member's resources in Snakemake's names; those of a site's plugins beside them."""
-        asked = member_resources(self.settings)
+        asked = member_resources(self.settings) | self._attempt
         # a function costs Snakemake several calls for each job
         return {
             name: partial(self._resource, value) if _is_template(value) else value
@@ -538,15 +758,44 @@ def _stems(folder: Path, suffix: str) -> set[str]:
     return {path[len(f"{folder}/") : -len(suffix)] for path in found if path.endswith(suffix)}
 
 
+def _look_at_what_is_protected() -> None:
+    """Snakemake refuses to look at a job whose output may not be written, though it only looks."""
+
+    async def nothing(job: Job) -> None: ...
+
+    Job.check_protected_output = nothing
+
+
 def begin_run(experiment: ExperimentRules) -> None:
     """Leave a record of a run that runs members; have jobs start at once, or their ends told."""
-    pending = {e.name: len(e.pending) for e in experiment.entities if e.asked and e.pending}
-    if pending:
-        provenance.record_start(experiment.root, experiment.config, pending)
+    _heed_signals(experiment)
+    asked = [entity for entity in experiment.entities if entity.asked]  # as far as it is known
+    pending = {entity.name: len(entity.pending) for entity in asked if entity.pending}
+    with _as_far_as_there_is_room():
+        if pending:
+            provenance.record_start(experiment.root, experiment.config, pending)
     if experiment.workflow.local_exec:
         _start_at_once(experiment.workflow)
     else:
         _follow_jobs(experiment)
+
+
+def _heed_signals(experiment: ExperimentRules) -> None:
+    """Have a signal that ends Snakemake end what makes tables, too: a metric may take long."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        heed = signal.getsignal(number)
+        if callable(heed):  # not SIGINT of a run that was started with &
+            signal.signal(number, partial(_stop, experiment, heed))
+
+
+def _stop(experiment: ExperimentRules, heed: Callable[..., Any], *arguments: Any) -> None:
+    experiment.is_stopped = True
+    ours = {str(path) for path in (share() / "scripts").glob("*.py") if path.name != "batch.py"}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if not ours.isdisjoint(process.cmdline()[1:2]):
+                process.terminate()
+    heed(*arguments)
 
 
 def _start_at_once(workflow: Any) -> None:
@@ -580,20 +829,48 @@ def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> 
     """
     if succeeded is None:
         succeeded = not any(e.work.pending() for e in experiment.entities if e.asked)
-    for folders, reason in experiment.ended:  # again: some may only have been ending
-        explain(folders, reason, os.environ.get(VARIABLE, ""))
-    provenance.record_end(experiment.root, succeeded)
+    with _as_far_as_there_is_room():
+        for folders, reason in experiment.ended:  # again: some may only have been ending
+            explain(folders, reason, os.environ.get(VARIABLE, ""))
+        provenance.record_end(experiment.root, succeeded)
     asked = [entity.name for entity in experiment.entities if entity.asked]
     if not asked:
         return
-    question = experiment.ask("status" if succeeded else "results")
+    with _as_far_as_there_is_room(), suppress(KeyboardInterrupt):  # enough of it
+        text = _summary(experiment, asked, succeeded)
+        if experiment.is_module:  # at its end the process has no logger any more
+            print(text, file=sys.stderr)
+        else:  # the logger keeps the order of what is seen, and puts it into the log file too
+            logger.info(text, extra={"is_summary": True})
+
+
+@contextmanager
+def _as_far_as_there_is_room() -> Iterator[None]:
+    """Tell that a disk is full, in place of frames of Snakemake's."""
+    try:
+        yield
+    except OSError as error:
+        print(file_fault(error), file=sys.stderr, flush=True)
+
+
+def _summary(experiment: ExperimentRules, asked: list[str], succeeded: bool) -> str:
+    """Tell the state; after a failure with new tables, for as long as somebody is patient."""
     config = experiment.asked(None)
-    words = [*question, config, "--", *asked]
-    told = subprocess.run(words, check=False, capture_output=True, text=True)
-    Path(config).unlink()
-    where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
-    text = (told.stdout + told.stderr).rstrip() + (f"\n{where}" if succeeded else "")
-    if experiment.is_module:  # at its end the process has no logger any more
-        print(text, file=sys.stderr)
-    else:  # the logger keeps the order of what is seen, and puts it into the log file too
-        logger.info(text, extra={"is_summary": True})
+    status, results = ([*experiment.ask(q), config, "--", *asked] for q in ("status", "results"))
+    try:
+        if succeeded:
+            where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
+            return f"{_told(status)[0]}\n{where}"
+        text, code = _told(results, PATIENCE_S if experiment.is_stopped else None)
+        return f"{_told(status)[0]}\n{text}" if code else text
+    except subprocess.TimeoutExpired:
+        late = f"In {PATIENCE_S:.0f} s no tables were made: ensemake results makes them"
+        return f"{_told(status)[0]}\n{late}"
+    finally:
+        Path(config).unlink()
+
+
+def _told(words: list[str], seconds: float | None = None) -> tuple[str, int]:
+    """Return what a question is answered with, and its exit code."""
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=seconds)
+    return (done.stdout + done.stderr).rstrip(), done.returncode

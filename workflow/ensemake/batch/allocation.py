@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -107,6 +108,29 @@ def _translates_for_slurm(program: str | None) -> bool:
     return head.startswith(b"#!") and b"slurm" in head.lower()
 
 
+def launcher_fault(launcher: str, environ: Mapping[str, str], which: Which = shutil.which) -> str:
+    """Say why a launcher cannot start members where this machine's jobs run; '' if it can.
+
+    Parameters
+    ----------
+    launcher
+        Name or path of the command.
+    environ
+        The environment of the process, usually ``os.environ``.
+    """
+    name = Path(launcher).name
+    manager = workload_manager(environ, which)
+    if name == "jsrun" and manager in ("slurm", "pbs") and not which(launcher):
+        instead = "srun" if manager == "slurm" else "mpiexec"
+        return f"jsrun is a command of LSF, and this is {manager.upper()}; use {instead} or auto"
+    if name in ("mpiexec", "mpirun") and _translates_for_slurm(which(launcher)):
+        return (
+            f"{which(launcher)} is Slurm's wrapper, which starts no MPI; use srun, or load the "
+            f"{name} of an MPI"
+        )
+    return ""
+
+
 def slurm_nodes(environ: Mapping[str, str], description: str = "") -> list[Node]:
     """Return the nodes of a Slurm job.
 
@@ -152,7 +176,14 @@ def _job_description(environ: Mapping[str, str]) -> str:
 
 def _pbs_description(environ: Mapping[str, str]) -> str:
     job = environ.get("PBS_JOBID")
-    return _answer("qstat", "-f", "-F", "dsv", job) if job else ""
+    told = _answer("qstat", "-f", "-F", "dsv", job) if job else ""
+    if job and not told:
+        print(
+            f"ensemake: qstat tells nothing of job {job}; taken from its node file: the nodes, and "
+            "for each the CPUs of the first, without a limit of memory",
+            file=sys.stderr,
+        )
+    return told
 
 
 def _answer(*command: str) -> str:

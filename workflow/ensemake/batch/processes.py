@@ -23,13 +23,17 @@ SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
 
 @dataclass(frozen=True)
 class Task:
-    """A member to run: its place in the plan, its directory, its GPUs (0 is the node's first)."""
+    """A member to run: its place in the plan, its directory, its GPUs (0 is the node's first).
+
+    ``command`` is what ends as its run.sh, if that is not started at once.
+    """
 
     number: int
     directory: str
     digest: str
     environ: Mapping[str, str]
     gpus: Sequence[int] = ()
+    command: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,11 @@ def recorded(directory: str) -> dict[str, object]:
 
 
 def _spawn(task: Task) -> int:
+    words = task.command or ["bash", "-p", os.path.join(task.directory, "run.sh")]
     with _locked(task.directory) as lock:
         return os.posix_spawnp(
-            "bash",
-            ["bash", "-p", os.path.join(task.directory, "run.sh")],
+            words[0],
+            list(words),
             {**os.environ, **task.environ, **_gpus(task), **({LOCKED: "1"} if lock else {})},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -13,24 +13,25 @@ import signal
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from math import ceil
 from pathlib import Path
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, allocation, own_node, workload_manager
 from ensemake.batch.node_agent import Agent, forget_step, serve
-from ensemake.batch.placement import THREADS, Needs, Slot, slots
+from ensemake.batch.placement import THREADS, Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
 from ensemake.config.schema import Resource
 from ensemake.member.command import member_outputs, resource
-from ensemake.member.plan import Plan, Planned, read_plan
+from ensemake.member.plan import Inputs, Plan, Planned, read_plan
 from ensemake.member.state import is_complete
+from ensemake.paths import share
 
 QUIET_S = 30.0  # a line of progress after this time at the latest
 NAMED = 10  # how many failed members the last lines name
-STATUSES = ("skipped", "completed", "failed", "cancelled", "killed", "lost")
+STATUSES = ("skipped", "completed", "failed", "cancelled", "killed", "lost", "blocked")
 NODE_FILE = ".nodes"
 # Open MPI 4, 5 and Intel MPI bind the processes of every launch to the same, a node's first, cores.
 UNBOUND = {
@@ -38,6 +39,7 @@ UNBOUND = {
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     "I_MPI_PIN": "0",
 }
+CARRY_ON = "ENSEMAKE_CARRY_ON"  # others wait for the end of a job, whatever it is
 GRACE_S = 60.0  # how long agents that were told to end may take
 
 
@@ -46,18 +48,25 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("a", buffering=1, encoding="utf-8")
+        self._file = path.open("ab", buffering=0)  # what a full disk refuses is not tried again
+        self._is_lacking = False
 
     def write(self, event: str, **what: object) -> None:
-        """Append an event with the time (seconds since 1970)."""
-        print(json.dumps({"event": event, "time": round(time.time(), 3), **what}), file=self._file)
+        """Append an event with the time (seconds since 1970); on a full disk, go on without."""
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **what})
+        try:
+            self._file.write(f"{line}\n".encode())
+        except OSError as error:
+            if not self._is_lacking:
+                say(f"{self.path}: {error.strerror}; the record of this batch lacks events")
+            self._is_lacking = True
 
 
 class Progress:
     """Lines in the log: one for each tenth of the members, and one if it was quiet for long."""
 
     def __init__(self, entity: str, total: int) -> None:
-        self._entity, self._total = entity, total
+        self.entity, self._total = entity, total
         self._tenth, self._last = 0, time.monotonic()
 
     def remaining(self) -> float:
@@ -73,94 +82,167 @@ class Progress:
         self._tenth, self._last = tenth, time.monotonic()
         done = counts["completed"] + counts["skipped"]
         say(
-            f"{self._entity}: {done} of {self._total} done, {running} running, "
+            f"{self.entity}: {done} of {self._total} done, {running} running, "
             f"{over - done} failed, {self._total - over - running} left"
         )
 
 
 def say(text: str) -> None:
-    """Print to the log."""
-    print(f"ensemake: {text}", file=sys.stderr, flush=True)
+    """Print to the log; members run on where that is on a full disk."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"ensemake: {text}\n".encode(errors="replace"))
+
+
+@dataclass(frozen=True)
+class Item:
+    """A member of one of the plans that share the job."""
+
+    number: int
+    plan: Plan
+    member: Planned
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What others call it that take from it."""
+        return self.plan.entity, self.member.name
 
 
 class Leader:
-    """Gives members to slots: to processes of its own, or through agents to other nodes."""
+    """Gives members room: starts them as processes of its own, or through agents on other nodes.
 
-    def __init__(
-        self, plan: Plan, needs: Needs, nodes: list[Node], places: list[Slot], record: Record
-    ) -> None:
-        self._needs, self._threads = needs, threads_environ(plan, needs)
-        self._plan, self._record, self._stopped = plan, record, False
-        self._own = own_node(os.environ, nodes)
-        self._counts, self._failed = Counter[str](), list[tuple[Planned, End, Slot]]()
+    Members of plans that follow start as soon as those that they take from have completed.
+    """
+
+    def __init__(self, file: Path, plans: Sequence[Plan], nodes: list[Node]) -> None:
+        self._file, self._stopped = file, False
+        self._record = Record(file.with_name(file.name + ".record.jsonl"))
+        self._needs = {plan.entity: needs_here(plan, nodes) for plan in plans}
+        self._threads = {p.entity: threads_environ(p, self._needs[p.entity]) for p in plans}
+        self._room, self._own = Room(nodes), own_node(os.environ, nodes)
+        self._counts, self._failed = Counter[str](), list[tuple[Item, End, str]]()
         self._running: dict[int, tuple[Slot, float]] = {}
-        self._progress = Progress(plan.entity, len(plan.members))
-        self._pending = self._incomplete()
+        members = [(plan, member) for plan in plans for member in plan.members]
+        self._items = [Item(number, *both) for number, both in enumerate(members)]
+        self._progress = Progress(plans[0].entity, len(self._items))
+        self._ready: dict[str, deque[Item]] = {plan.entity: deque() for plan in reversed(plans)}
+        self._waiting: dict[tuple[str, str], list[Item]] = {}  # by whom they wait for
+        self._held = Counter[int]()  # for how many each of those still waits
         forget_step()
         self._processes, self._selector = Processes(), selectors.DefaultSelector()
         self._selector.register(self._processes.wake, selectors.EVENT_READ)
-        # Slots that are free, and those of nodes whose agent is not up yet.
-        self._free, self._waiting = deque[Slot](), dict[str, list[Slot]]()
         self._agents: dict[str, Agent] = {}
-        used = Counter(name for slot in places for name in slot.nodes)
-        self._is_crowded = any(times > 1 for times in used.values())
-        self._take(places[: len(self._pending)], {node.name: node for node in nodes})
+        self._sort(self._incomplete())
+        self._open(nodes)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a signal has ended it."""
+        return self._stopped
+
+    @property
+    def _left(self) -> int:
+        return sum(map(len, self._ready.values())) + len(self._held)
 
     def run(self) -> bool:
         """Run the members; True if all are complete."""
         began = time.monotonic()
         self._start_members()
-        while self._running or (self._pending and self._waiting):
+        while self._running or (any(self._ready.values()) and self._is_opening()):
             for key, _ in self._selector.select(self._progress.remaining()):
                 self._hear(key.data) if key.data else self._wake()
             self._start_members()
             self._progress.show(self._counts, len(self._running))
         self._dismiss()
         self._report(time.monotonic() - began)
-        return not self._failed and not self._pending
+        return not self._failed and not self._left
 
-    def _incomplete(self) -> deque[tuple[int, Planned]]:
+    def _is_opening(self) -> bool:
+        return not self._stopped and any(not agent.ready for agent in self._agents.values())
+
+    def _incomplete(self) -> list[Item]:
         """Skipping costs a read here, and a bash if run.sh were left to find out."""
-        left = deque[tuple[int, Planned]]()
-        settings = self._plan.settings
-        for number, member in enumerate(self._plan.members):
-            outputs = member_outputs(settings, member.values)
-            if is_complete(Path(member.directory), member.digest, outputs):
+        left = []
+        for item in self._items:
+            outputs = member_outputs(item.plan.settings, item.plan.known(item.member))
+            if is_complete(Path(item.member.directory), item.member.digest, outputs):
                 self._counts["skipped"] += 1
             else:
-                left.append((number, member))
+                left.append(item)
         return left
 
-    def _take(self, places: list[Slot], nodes: Mapping[str, Node]) -> None:
-        """Slots on another node wait until its agent is up; wide members start here."""
+    def _sort(self, left: Sequence[Item]) -> None:
+        """Put members aside whose inputs are still to come in this job."""
+        coming = {item.key for item in left}
+        for item in left:
+            waits = [key for key in _keys(item.member.inputs) if key in coming]
+            for key in waits:
+                self._waiting.setdefault(key, []).append(item)
+                self._held[item.number] += 1
+            if not waits:
+                self._ready[item.plan.entity].append(item)
+
+    def _open(self, nodes: Sequence[Node]) -> None:
+        """Start agents on the nodes where members of one node may come to run."""
+        members = Counter(item.plan.entity for item in self._items)
+        places = {name: slots(nodes, needs) for name, needs in self._needs.items()}
         self._record.write(
             "start",
-            entity=self._plan.entity,
-            members=len(self._pending),
+            entity=self._progress.entity,
+            members=self._left,
             skipped=self._counts["skipped"],
-            slots=len(places),
+            slots=len(places[self._progress.entity]),
         )
-        for slot in places:
-            if len(slot.nodes) > 1 or slot.nodes[0] == self._own:
-                self._free.append(slot)
-            else:
-                self._waiting.setdefault(slot.nodes[0], []).append(slot)
-        for name in self._waiting:
+        names = [name for slot in places[self._progress.entity] for name in slot.nodes]
+        self._is_crowded = len(places) > 1 or len(names) > len(set(names))
+        first = [slot for name, cut in places.items() for slot in cut[: members[name]]]
+        used = {slot.nodes[0] for slot in first if len(slot.nodes) == 1}
+        by_name = {node.name: node for node in nodes}
+        for name in sorted(used - {self._own}) if self._left else ():
             log = self._record.path.with_suffix(f".{name}.log")
-            agent = self._agents[name] = Agent(nodes[name], os.environ, log)
+            agent = self._agents[name] = Agent(by_name[name], os.environ, log)
+            self._room.close(name)
             self._processes.others.add(agent.process.pid)
             self._selector.register(agent, selectors.EVENT_READ, agent)
 
     def _start_members(self) -> None:
-        while self._pending and self._free and not self._stopped:
-            self._start(*self._pending.popleft(), self._free.popleft())
+        for entity, ready in self._ready.items():
+            while ready and not self._stopped:
+                blocking = ready[0].plan.blocking(ready[0].member)
+                if blocking:
+                    self._block(ready.popleft(), blocking)
+                    continue
+                slot = self._room.take(self._needs[entity])
+                if slot is None:
+                    break
+                self._start(ready.popleft(), slot)
 
-    def _start(self, number: int, member: Planned, slot: Slot) -> None:
-        self._running[number] = slot, time.monotonic()
-        variables = slot_environ(slot, self._needs, os.environ) | self._threads
-        if self._needs.tasks > 1 and "SLURM_JOB_ID" not in os.environ:
+    def _block(self, item: Item, blocking: str) -> None:
+        """Leave out a member that takes from one that has not completed."""
+        self._counts["blocked"] += 1
+        self._failed.append((item, End(item.number, None, "blocked"), f": needs {blocking}"))
+        self._tell(item, "blocked", needs=blocking)
+        self._release(item)
+
+    def _release(self, item: Item) -> None:
+        """Let members start, or be blocked, that have waited for the end of this one alone."""
+        for other in self._waiting.pop(item.key, []):
+            self._held[other.number] -= 1
+            if not self._held[other.number]:
+                del self._held[other.number]
+                self._ready[other.plan.entity].append(other)
+
+    def _tell(self, item: Item, status: str, **more: object) -> None:
+        own = {"entity": item.plan.entity, "member": item.member.name, "status": status}
+        self._record.write("end", **own, **more)
+
+    def _start(self, item: Item, slot: Slot) -> None:
+        member, needs = item.member, self._needs[item.plan.entity]
+        self._running[item.number] = slot, time.monotonic()
+        variables = slot_environ(slot, needs, os.environ) | self._threads[item.plan.entity]
+        if needs.tasks > 1 and "SLURM_JOB_ID" not in os.environ:
             variables |= self._for_mpirun(slot, member)
-        task = Task(number, member.directory, member.digest, variables, slot.gpus)
+        command = gathering(item.plan, member, self._file)
+        task = Task(item.number, member.directory, member.digest, variables, slot.gpus, command)
         agent = self._agents.get(slot.nodes[0]) if len(slot.nodes) == 1 else None
         (agent or self._processes).start(task)
 
@@ -183,44 +265,39 @@ class Leader:
         if ends is None:
             self._lose(agent)
         elif agent.ready:
-            self._free.extend(self._waiting.pop(agent.node, []))
+            self._room.open(agent.node)
             for end in ends:
                 self._end(end)
 
     def _lose(self, agent: Agent) -> None:
         """A node is gone: what ran there counts as failed, the others go on."""
         self._selector.unregister(agent)
-        self._waiting.pop(agent.node, None)
         del self._agents[agent.node]
+        self._room.lose(agent.node)
         if not self._stopped:
             say(f"the agent of node {agent.node} has ended{agent.last_words()}")
             self._record.write("lost", node=agent.node)
         for number in [n for n, (slot, _) in self._running.items() if slot.nodes == (agent.node,)]:
             self._end(End(number, None, "lost"))
-        self._free = deque(slot for slot in self._free if slot.nodes != (agent.node,))
 
     def _end(self, end: End) -> None:
         slot, began = self._running.pop(end.number)
-        member = self._plan.members[end.number]
-        self._free.append(slot)
+        item = self._items[end.number]
+        self._room.give_back(slot, self._needs[item.plan.entity])
         self._counts[end.status] += 1
+        nodes = ",".join(slot.nodes)
         if end.status != "completed":
-            self._failed.append((member, end, slot))
-        self._record.write(
-            "end",
-            member=member.name,
-            status=end.status,
-            exit_code=end.exit_code,
-            nodes=",".join(slot.nodes),
-            elapsed_s=round(time.monotonic() - began, 3),
-        )
+            code = "" if end.exit_code is None else f", exit code {end.exit_code}"
+            self._failed.append((item, end, f"{code}, on {nodes}"))
+        seconds = round(time.monotonic() - began, 3)
+        self._tell(item, end.status, exit_code=end.exit_code, nodes=nodes, elapsed_s=seconds)
+        self._release(item)
 
     def _stop(self, name: str) -> None:
         """Start no more members and have the running ones end; they write their status."""
         say(f"{name}: ending {len(self._running)} members")
         self._record.write("stop", signal=name)
         self._stopped = True
-        self._waiting.clear()
         self._processes.stop()
         for agent in self._agents.values():
             agent.stop()
@@ -233,13 +310,12 @@ class Leader:
 
     def _report(self, seconds: float) -> None:
         counts = {status: self._counts[status] for status in STATUSES}
-        counts["not started"] = len(self._pending)
+        counts["not started"] = self._left
         self._record.write("finish", elapsed_s=round(seconds, 3), **counts)
         parts = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-        say(f"{self._plan.entity}: {parts or 'no members'} in {seconds:.1f} s")
-        for member, end, slot in self._failed[:NAMED]:
-            code = "" if end.exit_code is None else f", exit code {end.exit_code}"
-            say(f"  {member.directory}: {end.status}{code}, on {','.join(slot.nodes)}")
+        say(f"{self._progress.entity}: {parts or 'no members'} in {seconds:.1f} s")
+        for item, end, told in self._failed[:NAMED]:
+            say(f"  {item.member.directory}: {end.status}{told}")
         if len(self._failed) > NAMED:
             say(f"  and {len(self._failed) - NAMED} more, see {self._record.path}")
 
@@ -310,23 +386,46 @@ def needs_of(plan: Plan) -> Needs:
 def _most(value: Resource, plan: Plan) -> int:
     if not isinstance(value, str):
         return int(value)
-    return max(int(resource(value, {**m.values, "attempt": 1})) for m in plan.members)
+    return max(int(resource(value, {**plan.known(m), "attempt": 1})) for m in plan.members)
+
+
+def gathering(plan: Plan, member: Planned, file: Path) -> list[str]:
+    """Return the command of a member that gathers first; of others, none."""
+    if not any(plan.settings.inputs[entity].members == "all" for entity, _ in member.inputs):
+        return []
+    return [sys.executable, str(share() / "scripts" / "gather.py"), str(file), member.name]
+
+
+def needs_here(plan: Plan, nodes: Sequence[Node]) -> Needs:
+    """Return what each member of a plan needs; on one machine no more than that has."""
+    needs = needs_of(plan)
+    if len(nodes) == 1 and workload_manager(os.environ, lambda _: None) == "none":
+        return needs.on(nodes[0])  # as Snakemake does with threads
+    return needs
+
+
+def _keys(inputs: Inputs) -> Iterator[tuple[str, str]]:
+    return ((entity, name) for entity, names in inputs for name in names)
 
 
 def run_batch(path: Path) -> int:
-    """Run the batch of a plan file and return the exit status."""
+    """Run the batch of a plan file and return the exit status.
+
+    Where others wait for its end, whatever it is, failed members are not its failure.
+    """
+    carries_on = os.environ.pop(CARRY_ON, "")  # not for members
     plan, nodes = read_plan(path), allocation(os.environ)
-    needs = needs_of(plan)
-    if len(nodes) == 1 and workload_manager(os.environ, lambda _: None) == "none":
-        needs = needs.on(nodes[0])  # as Snakemake does with threads
-    places = slots(nodes, needs)
-    if not places:
-        say(f"{plan.entity}: a member needs {_words(needs)}; it fits nowhere. There is:")
-        for node in nodes:
-            say(f"  {_words(node)}")
-        return 1
-    record = Record(path.with_name(path.name + ".record.jsonl"))
-    return 0 if Leader(plan, needs, nodes, places, record).run() else 1
+    plans = [plan, *plan.followers]
+    for one in plans:
+        needs = needs_here(one, nodes)
+        if not Room(nodes).width(needs):
+            say(f"{one.entity}: a member needs {_words(needs)}; it fits nowhere. There is:")
+            for node in nodes:
+                say(f"  {_words(node)}")
+            return 1
+    leader = Leader(path, plans, nodes)
+    all_complete = leader.run()
+    return 0 if all_complete or (carries_on and not leader.was_stopped) else 1
 
 
 def _words(thing: Needs | Node) -> str:

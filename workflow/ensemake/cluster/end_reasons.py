@@ -5,6 +5,7 @@ knows, and our executors tell it.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from ensemake.atomic import LARGEST, read_whole, write_atomically
 from ensemake.member.state import MEANING, StatusFile, is_locked, read_status
 
+EXIT_CODE = re.compile(r"\bexit code (\d+)")  # of the job: with a signal's, nobody else told it
+SIGNALLED = 128
 ENDED = ("killed by SIGKILL", "stopped by SIGTERM", MEANING["killed"])
 
 
@@ -27,14 +30,22 @@ def explain(directories: Iterable[Path], reason: str, run: str) -> None:
     run
         Id of the run that submitted the job.
     """
+    found = EXIT_CODE.search(reason)
+    code = int(found[1]) if found else None
+    if code is not None and code <= SIGNALLED:
+        return
     for directory in directories:
-        status = read_status(directory) or _of_lock(directory, run)
+        status = read_status(directory)
+        if status is None:
+            status = _of_lock(directory, run, code)
+        elif code is not None:  # it has told that itself
+            continue
         if status and status.run == run and status.reason in ENDED:
             told = replace(status, reason=f"{status.reason} ({reason})")
             write_atomically(directory / "status.json", (json.dumps(asdict(told)) + "\n").encode())
 
 
-def _of_lock(directory: Path, run: str) -> StatusFile | None:
+def _of_lock(directory: Path, run: str, code: int | None) -> StatusFile | None:
     """Return the status of a member that wrote none, from what it wrote when it began."""
     lock = directory / ".lock"
     if not lock.exists() or is_locked(lock):
@@ -43,8 +54,8 @@ def _of_lock(directory: Path, run: str) -> StatusFile | None:
         words = read_whole(lock, LARGEST).decode().split()
     except (OSError, ValueError):
         return None
-    if len(words) != 5:  # killed before it wrote them
+    if len(words) < 5:  # killed before it wrote them
         return None
-    digest, attempt, host, _, started = words
-    killed = StatusFile("killed", None, digest, host, started, attempt=int(attempt))
+    digest, attempt, host, _, started = words[:5]
+    killed = StatusFile("killed", code, digest, host, started, attempt=int(attempt))
     return replace(killed, reason=MEANING["killed"], run=run)

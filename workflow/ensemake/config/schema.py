@@ -7,11 +7,13 @@ checked here is the shape; what the keys mean together is checked in `check`.
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    ConfigDict,
     Field,
     model_validator,
 )
 
 from ensemake.config.container import Container
+from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric
 from ensemake.config.scalars import (
     Count,
@@ -114,6 +116,8 @@ class Files(Section):
 class BatchSettings(Section):
     """Many members in one cluster job."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     size: Count | None = Field(None, description="members per job; default all of them")
     nodes: Count = Field(1, description="nodes of the job")
     runtime: Count | Text | None = Field(None, description="time limit of the job, minutes")
@@ -124,6 +128,11 @@ class BatchSettings(Section):
     )
     preamble: list[Text] = Field(
         [], description="shell lines before the members, such as `module load foo`"
+    )
+    with_: Name | None = Field(
+        None,
+        alias="with",
+        description="an entity that this one takes from: run its members in the same jobs",
     )
 
 
@@ -148,6 +157,9 @@ class Model(Section):
         {},
         description="what one member needs, in Snakemake's names; Jinja2 over the parameters and "
         "`attempt`",
+    )
+    inputs: dict[Name, Input] = Field(
+        {}, description="what it takes from other models and ensembles; see below"
     )
     outputs: list[InsidePath] = Field(
         [],

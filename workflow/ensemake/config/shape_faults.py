@@ -10,7 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyPath, Problem, did_you_mean
+from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric
+from ensemake.config.scalars import keys_of
 from ensemake.config.schema import Config, Ensemble, Files, Model, RunSettings
 
 EXPECTED = {
@@ -36,6 +38,7 @@ EXAMPLES: dict[type[BaseModel], str] = {
     RunSettings: "{exe: echo}",
     Container: "{image: image.sif}",
     Files: "{to_copy: [FILE]}",
+    Input: "{files: [FILE]}",
 }
 
 
@@ -146,7 +149,7 @@ def _message(path: KeyPath, item: dict[str, Any]) -> str:
 
 
 def _missing(path: KeyPath, key: str) -> str:
-    field = section_at(path).model_fields[key]
+    field = keys_of(section_at(path))[key]
     about = (field.description or "").split(";")[0]
     example = f"; write for example {key}: {field.examples[0]}" if field.examples else ""
     return f"the key {key!r} is missing ({about}){example}"
@@ -156,11 +159,11 @@ def _unknown_key(path: KeyPath) -> str:
     key, section = str(path[-1]), section_at(path[:-1])
     if path[0] == "models" and key in Ensemble.model_fields:
         return "is for ensembles; move the model to ensembles, or leave it out"
-    homes = [name for name, other in sections(Config) if key in other.model_fields]
-    near = did_you_mean(key, section.model_fields)
+    homes = [name for name, other in sections(Config) if key in keys_of(other)]
+    near = did_you_mean(key, keys_of(section))
     if homes and (not near or len(homes) == 1):
         return f"unknown key here; it belongs into {homes[0]}"
-    return f"unknown key{near or '; known are ' + ', '.join(section.model_fields)}"
+    return f"unknown key{near or '; known are ' + ', '.join(keys_of(section))}"
 
 
 def _bad_name(name: str, pattern: str) -> str:
@@ -179,7 +182,7 @@ def section_at(path: KeyPath) -> type[BaseModel]:
     """Return the class of the section at a key path."""
     section: type[BaseModel] = Config
     for depth, part in enumerate(path):
-        field = section.model_fields.get(str(part))
+        field = keys_of(section).get(str(part))
         if field is not None and depth != 1:  # depth 1 is the name of a model or an ensemble
             section = _section_in(field.annotation) or section
     return section
@@ -194,7 +197,7 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
 
 def sections(section: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     """Yield (key, section) of all sections below one, the outer ones first."""
-    inner = [(key, _section_in(field.annotation)) for key, field in section.model_fields.items()]
+    inner = [(key, _section_in(field.annotation)) for key, field in keys_of(section).items()]
     found = [(key, below) for key, below in inner if below]
     yield from found
     for _, below in found:

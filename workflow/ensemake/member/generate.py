@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ensemake.atomic import granted, open_regular, sibling, write_atomically
+from ensemake.atomic import clear_dead, granted, open_regular, replacing, sibling, write_atomically
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyedError
 from ensemake.config.scalars import Scalar
@@ -34,10 +34,11 @@ from ensemake.member.command import (
 from ensemake.member.files import Source, are_filled, sources
 from ensemake.member.launchers import launch_lines
 from ensemake.member.layout import TABLES
-from ensemake.member.plan import Plan, Planned
+from ensemake.member.plan import Plan, Planned, chain_of
 from ensemake.member.previous import make_way
 from ensemake.member.recipe import Recipe
 from ensemake.member.runscript import RunScript, run_script
+from ensemake.member.taking import NEEDS, TAKE, input_lines, taken_files
 from ensemake.member.templates import render_file
 from ensemake.paths import expanded_path
 from ensemake.sweep.expressions import template
@@ -71,7 +72,7 @@ def generate(plan: Plan, base: Path) -> list[str]:
     faults = []
     for member in plan.members:
         try:
-            found = sources(files, base, member.values) if shared is None else shared
+            found = sources(files, base, plan.known(member)) if shared is None else shared
             _write_member(plan, member, found, templates, base)
         except (OSError, ValueError) as error:
             faults.append(f"{member.directory}: {error}")
@@ -83,9 +84,14 @@ def _is_current(plan: Plan, base: Path) -> bool:
     some = plan.members if are_filled(plan.settings.files) else plan.members[:1]
     try:
         recipe = Recipe(plan.settings, base)
-        return all(recipe.digest(member.values) == member.digest for member in some)
+        return all(_digest(recipe, plan, member) == member.digest for member in some)
     except (OSError, KeyedError):  # a file is gone
         return False
+
+
+def _digest(recipe: Recipe, plan: Plan, member: Planned) -> str:
+    chain = chain_of(plan.settings, member.inputs, plan.origins)
+    return recipe.digest(member.values, plan.known(member), chain)
 
 
 def _changed(plan: Plan) -> list[str]:
@@ -104,14 +110,27 @@ def _write_member(
     with _not_running(directory, member.digest) as ran:
         if ran is None:
             return
+        for folder in {directory, *((directory / source.target).parent for source in found)}:
+            clear_dead(folder)
         make_way(directory, member.digest, ran, _kept(plan))
         for source in found:
-            _write_source(source, directory, plan.settings, member.values, templates)
+            _write_source(source, directory, plan.settings, plan.known(member), templates)
+        _link_inputs(plan, member, directory, base)
         write_atomically(directory / "params.json", _params_json(member.values))
         text = run_script(_run(plan, member, [s.target for s in found], base))
         write_atomically(directory / "run.sh", text.encode())
         if plan.forced:
             (directory / "status.json").unlink(missing_ok=True)
+
+
+def _link_inputs(plan: Plan, member: Planned, directory: Path, base: Path) -> None:
+    """Link to files that are to be there once the member starts; make folders for the others."""
+    for one in taken_files(plan.settings, member, plan.origins):
+        target = directory / one.target
+        _make_inside(directory, target if one.target.endswith("/") else target.parent)
+        if one.how == "linked":
+            path = base / one.directory / one.file
+            _link(os.path.relpath(path, os.path.realpath(target.parent)), target)
 
 
 def _kept(plan: Plan) -> Sequence[str]:
@@ -170,6 +189,8 @@ def _write_source(
 
 def _make_inside(directory: Path, folder: Path) -> None:
     """Make a folder of a member; a link on the way is a program's and leads out of here."""
+    if folder == directory:
+        return
     for name in reversed(folder.relative_to(directory).parents[:-1]):
         _not_a_link(directory / name)
     _not_a_link(folder)
@@ -217,14 +238,9 @@ def _link(wanted: str, target: Path) -> None:
 def _copy(path: Path, target: Path) -> None:
     if _is_copy(path, target):
         return
-    temporary = sibling(target)
-    try:
+    with replacing(target) as (temporary, _):
         shutil.copy2(path, temporary)
         temporary.chmod(stat.S_IMODE(granted(path.stat().st_mode)))
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _is_copy(path: Path, target: Path) -> bool:
@@ -244,9 +260,10 @@ def _params_json(values: Mapping[str, Scalar]) -> bytes:
 
 
 def _run(plan: Plan, member: Planned, own: Sequence[str], base: Path) -> RunScript:
-    settings, values = plan.settings, member.values
+    settings, values = plan.settings, plan.known(member)
     directory = base / member.directory
     run = settings.run_settings
+    inputs = input_lines(settings, member, plan.origins, base) if member.inputs else ()
     others = further(settings, values, own, base, directory)
     return RunScript(
         title=f"{plan.entity}: {member.name}",
@@ -260,6 +277,9 @@ def _run(plan: Plan, member: Planned, own: Sequence[str], base: Path) -> RunScri
         container=run.container and _reachable(run.container, base, directory),
         preamble=settings.batch_settings.preamble if settings.batch_settings else (),
         top=relative(base, directory),
+        inputs=inputs,
+        needs=NEEDS if inputs else "",
+        take=TAKE if inputs else "",
     )
 
 

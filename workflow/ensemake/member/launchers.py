@@ -16,7 +16,10 @@ STEPS = "ENSEMAKE_STEPS"  # set where run.sh itself runs beside the nodes, not o
 # CPUs already, as the Slurm plugin starts it, the launcher's step waits for ever unless it shares.
 PLACE = '${ENSEMAKE_NODELIST:+"--nodelist=$ENSEMAKE_NODELIST"} ${SLURM_STEP_ID:+--overlap}'
 # Open MPI reads PBS's node file only if it was built for PBS, and it lists the whole job.
-HOSTS = '${PBS_NODEFILE:+-machinefile "${ENSEMAKE_NODEFILE:-$PBS_NODEFILE}"}'
+HOSTS = '${PBS_NODEFILE:+"${_ensemake_hosts--machinefile}" "${ENSEMAKE_NODEFILE:-$PBS_NODEFILE}"}'
+PALS_HOSTS = (
+    "[[ ! ${PBS_NODEFILE-} || $(command -v mpiexec) != */pals/* ]] || _ensemake_hosts=--hostfile"
+)
 HOST_OPTIONS = {"machinefile", "hostfile", "hosts", "host", "f", "H"}
 Needs = Mapping[str, int]  # nodes, tasks, cpus_per_task of one member
 
@@ -77,14 +80,24 @@ def launch_lines(
     others
         The commands of the further programs, as ``mpmd`` has them.
     """
-    return [*_launch(settings, needs, others), *_passing(settings, needs)]
+    hosts = [PALS_HOSTS] if _may_be_pals(settings, needs) else []
+    return [*hosts, *_launch(settings, needs, others), *_passing(settings, needs)]
+
+
+def _may_be_pals(settings: RunSettings, needs: Needs) -> bool:
+    launcher = settings.run_command
+    is_mpi = launcher.endswith("mpiexec") or _chooses(settings, needs)
+    return is_mpi and _wants_hosts("mpiexec", settings)
+
+
+def _chooses(settings: RunSettings, needs: Needs) -> bool:
+    return settings.run_command == "auto" and not (_is_serial(needs) and not settings.mpmd)
 
 
 def _passing(settings: RunSettings, needs: Needs) -> list[str]:
     """Have the launcher give every rank, wherever it is, the variables of the config."""
     launcher = settings.run_command
-    is_auto = launcher == "auto" and not (_is_serial(needs) and not settings.mpmd)
-    if settings.env_vars and (is_auto or launcher.endswith((*MPI, "aprun"))):
+    if settings.env_vars and (_chooses(settings, needs) or launcher.endswith((*MPI, "aprun"))):
         lines = PASS.replace("@NAMES@", " ".join(settings.env_vars))
         return [lines, PASS_FURTHER] if settings.mpmd else [lines]
     return []

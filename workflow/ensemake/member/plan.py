@@ -9,23 +9,22 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ensemake.atomic import PRIVATE, write_atomically
-from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Config, Ensemble, Model, without_values
 from ensemake.member.command import member_outputs
-from ensemake.member.files import are_filled
-from ensemake.member.layout import RESERVED_MEMBERS, Layout, config_copy, layout, places, root
-from ensemake.member.recipe import Recipe, recipe_hash
-from ensemake.member.state import is_complete
-from ensemake.sweep.identity import canonical
-from ensemake.sweep.members import Member, Members, duplicates, expand
+from ensemake.member.layout import Layout, config_copy
+from ensemake.member.state import has_completed, is_complete
+from ensemake.sweep.upstream import variable
 
 CHUNK = 500  # members one generate job writes: about half a second
+
+Inputs = tuple[tuple[str, tuple[str, ...]], ...]  # entity, names of those of its members
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,19 @@ class Planned:
     directory: str
     digest: str
     values: dict[str, Scalar]
+    inputs: Inputs = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Another entity, as those that take from it need it: its settings, and members by name."""
+
+    settings: Model
+    members: Mapping[str, Planned]
+
+    def only(self, names: Iterable[str]) -> "Origin":
+        """Return the same with some of the members alone."""
+        return Origin(self.settings, {name: self.members[name] for name in names})
 
 
 @dataclass(frozen=True)
@@ -46,25 +58,100 @@ class Plan:
     settings: Model
     members: list[Planned]
     forced: int = 0  # when -R or -F asked for it, in ns: what has finished runs again
+    origins: Mapping[str, Origin] = field(default_factory=dict)  # of what the members take
+    followers: Sequence["Plan"] = ()  # members of others that are run in the same job
+
+    def known(self, member: Planned) -> dict[str, Any]:
+        """Return all that templates may use: a member's values, and those of its inputs."""
+        return known_values(self.settings, member, self.origins)
+
+    def blocking(self, member: Planned) -> str:
+        """Return a member that this one takes from and that has not completed; "" if all have."""
+        for entity, names in member.inputs:
+            for name in names:
+                other = self.origins[entity].members[name]
+                if not has_completed(Path(other.directory), other.digest):
+                    return f"{entity}/{name}"
+        return ""
 
     def as_json(self) -> str:
         """Return the plan as one JSON document."""
-        # by hand: asdict copies every value, which is most of the time of a large plan
-        members = [
-            {"name": m.name, "directory": m.directory, "digest": m.digest, "values": m.values}
-            for m in self.members
-        ]
+        return json.dumps(self._as_data())
+
+    def _as_data(self) -> dict[str, Any]:
         settings = self.settings.model_dump(mode="json")
+        members = list(map(_member_data, self.members))
         data = {"entity": self.entity, "settings": settings, "members": members}
-        return json.dumps({**data, "forced": self.forced})
+        origins = {name: _as_data(origin) for name, origin in self.origins.items()}
+        more: dict[str, Any] = {"origins": origins} if origins else {}
+        if self.followers:
+            more["followers"] = [plan._as_data() for plan in self.followers]
+        return {**data, "forced": self.forced, **more}
+
+
+def _member_data(member: Planned) -> dict[str, Any]:
+    # by hand: asdict copies every value, which is most of the time of a large plan
+    own = {"name": member.name, "directory": member.directory, "digest": member.digest}
+    more = {"inputs": member.inputs} if member.inputs else {}
+    return {**own, "values": member.values, **more}
+
+
+def _as_data(origin: Origin) -> dict[str, Any]:
+    settings = origin.settings.model_dump(mode="json")
+    return {"settings": settings, "members": list(map(_member_data, origin.members.values()))}
 
 
 def read_plan(path: Path) -> Plan:
     """Read a plan that `Plan.as_json` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
+    return _as_plan(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _as_plan(data: Mapping[str, Any]) -> Plan:
+    members = [_as_planned(member) for member in data["members"]]
+    origins = {name: _as_origin(one) for name, one in data.get("origins", {}).items()}
+    followers = list(map(_as_plan, data.get("followers", ())))
     settings = _settings(data["settings"])
-    members = [Planned(**member) for member in data["members"]]
-    return Plan(data["entity"], settings, members, data["forced"])
+    return Plan(data["entity"], settings, members, data["forced"], origins, followers)
+
+
+def _as_planned(data: Mapping[str, Any]) -> Planned:
+    return Planned(**{**data, "inputs": _as_inputs(data.get("inputs", ()))})
+
+
+def _as_inputs(data: Iterable[Any]) -> Inputs:
+    return tuple((entity, tuple(names)) for entity, names in data)
+
+
+def _as_origin(data: Mapping[str, Any]) -> Origin:
+    members = map(_as_planned, data["members"])
+    return Origin(_settings(data["settings"]), {member.name: member for member in members})
+
+
+def known_values(settings: Model, member: Planned, origins: Mapping[str, Origin]) -> dict[str, Any]:
+    """Return what templates of a member may use: also the values of what it takes from."""
+    if not member.inputs:
+        return member.values
+    taken = {
+        variable(entity): origins[entity].members[names[0]].values
+        for entity, names in member.inputs
+        if settings.inputs[entity].members == "one"
+    }
+    return {**taken, **member.values}
+
+
+def chain_of(settings: Model, inputs: Inputs, origins: Mapping[str, Origin]) -> list[Any]:
+    """Return what a member's digest is made of besides its own recipe: the digests it builds on.
+
+    Of one member its name does not matter; of those that are gathered it is the name of a folder.
+    """
+    chain: list[Any] = []
+    for entity, names in inputs:
+        found = [origins[entity].members[name] for name in names]
+        if settings.inputs[entity].members == "one":
+            chain.append([entity, found[0].digest])
+        else:
+            chain.append([entity, [[one.name, one.digest] for one in found]])
+    return chain
 
 
 def read_config(path: Path) -> Config:
@@ -95,6 +182,21 @@ class Work:
     swept: list[SweptAxis]
     drawn: int  # members before ``where``
     base: Path = Path()
+    sources: Mapping[str, "Work"] = field(default_factory=dict, compare=False)  # it takes from
+
+    @cached_property
+    def by_name(self) -> dict[str, Planned]:
+        """The members by their names."""
+        return {member.name: member for member in self.planned}
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """What those that take from others need of them."""
+        return {name: Origin(one.settings, one.by_name) for name, one in self.sources.items()}
+
+    def known(self, member: Planned) -> dict[str, Any]:
+        """Return all that templates may use: a member's values, and those of its inputs."""
+        return known_values(self.settings, member, self.origins)
 
     @property
     def is_batched(self) -> bool:
@@ -111,7 +213,18 @@ class Work:
 
     def outputs(self, member: Planned) -> list[str]:
         """Return the outputs that a member has to leave."""
-        return member_outputs(self.settings, member.values)
+        return member_outputs(self.settings, self.known(member) if member.inputs else member.values)
+
+    def plan(self, members: Sequence[Planned], forced: int = 0) -> Plan:
+        """Return a plan of some members, with what they take from others."""
+        taken: dict[str, dict[str, None]] = {}
+        for member in members:
+            for entity, names in member.inputs:
+                taken.setdefault(entity, {}).update(dict.fromkeys(names))
+        origins = {
+            name: one.only(taken[name]) for name, one in self.origins.items() if name in taken
+        }
+        return Plan(self.entity, self.settings, list(members), forced, origins)
 
     def chunks(
         self, members: Sequence[Planned], forced: int = 0, left: Iterable[str] = ()
@@ -138,7 +251,7 @@ class Work:
         saved = json.loads((self.base / self.layout.plan(chunk)).read_text(encoding="utf-8"))
         names = {member["name"] for member in saved["members"]}
         members = [member for member in self.planned if member.name in names]
-        plan = Plan(self.entity, self.settings, members, saved["forced"])
+        plan = self.plan(members, saved["forced"])
         return plan if plan_id(plan) == chunk else None
 
     def _split(self, members: Sequence[Planned], forced: int) -> Iterator[tuple[str, Plan]]:
@@ -146,83 +259,15 @@ class Work:
         if self.settings.batch_settings is not None:
             size = self.settings.batch_settings.size or max(1, len(members))
         for start in range(0, len(members), size):
-            plan = Plan(self.entity, self.settings, list(members[start : start + size]), forced)
+            plan = self.plan(members[start : start + size], forced)
             yield plan_id(plan), plan
-
-
-def expand_work(config: Config, entity: str, base: Path = Path()) -> Work:
-    """Make all members of an entity.
-
-    Parameters
-    ----------
-    config, entity
-        The experiment, and the name of a model or an ensemble of it.
-    base
-        The working directory.
-
-    Raises
-    ------
-    ConfigError
-        If two members have equal parameters, or a member cannot be made.
-    """
-    settings, where = config.entities[entity], layout(config, entity)
-    members, recipe = expand(entity, settings, base), Recipe(settings, base)
-    made = _made(members, where, config.max_members)
-    names = [member.name for member in made]
-    for name in set(names).intersection(RESERVED_MEMBERS if not where.is_model else ()):
-        raise _fault(where, ("naming",), f"{name!r} is a name of ensemake's own; use another value")
-    for first, second in duplicates(names):
-        raise _fault(where, *_equal(members, made[first], made[second]))
-    places = _places(members, where, names, base)
-    planned = [_planned(where, recipe, *both) for both in zip(made, places, strict=True)]
-    swept = [SweptAxis(axis.names, axis.log) for axis in members.axes]
-    return Work(entity, where, settings, recipe.shared, planned, swept, members.drawn, base)
-
-
-def _made(members: Members, where: Layout, most: int) -> list[Member]:
-    try:
-        members.check_size(most)
-        made = list(members)
-    except ValueError as error:
-        raise _fault(where, getattr(error, "path", ("params",)), str(error)) from None
-    if not made:
-        raise _fault(where, ("where",), "keeps none of the members; write a wider condition")
-    return made
-
-
-def _places(members: Members, where: Layout, names: Sequence[str], base: Path) -> Iterable[str]:
-    # names that somebody chose are looked for where they say
-    is_spread = members.ensemble.naming == "hash" and not where.is_model
-    return places(base / where.directory, names) if is_spread else names
-
-
-def _equal(members: Members, first: Member, second: Member) -> tuple[KeyPath, str]:
-    if members.ensemble.naming == "hash":
-        return ("params",), equal_members(first, second)
-    return ("naming",), f"members {first.index} and {second.index} are both {first.name!r}"
-
-
-def _fault(where: Layout, path: KeyPath, message: str) -> ConfigError:
-    kind = "models" if where.is_model else "ensembles"
-    return ConfigError("the config", [Fault((kind, where.entity, *path), message)])
-
-
-def _planned(where: Layout, recipe: Recipe, member: Member, place: str) -> Planned:
-    values = member.values
-    try:
-        digest = recipe.digest(values)
-    except ValueError as error:
-        params = ", ".join(f"{name}={value!r}" for name, value in member.params.items())
-        message = f"{error} (the member with {params})"
-        raise _fault(where, getattr(error, "path", ("files",)), message) from None
-    return Planned(member.name, str(where.member(place)), digest, values)
 
 
 def save_work(work: Work) -> None:
     """Write what a run works on, for all that comes after: tables, plots, questions."""
     run = work.settings.run_settings
     settings = work.settings.model_copy(update={"run_settings": without_values(run)})
-    names = list(work.planned[0].values)
+    names = list(work.planned[0].values) if work.planned else []
     rows = [
         [m.name, work.layout.place(m.name, m.directory), m.digest, *m.values.values()]
         for m in work.planned
@@ -235,11 +280,27 @@ def save_work(work: Work) -> None:
         "drawn": work.drawn,
         "names": names,
         "members": rows,
+        **({"inputs": _grouped(work.planned)} if work.settings.inputs else {}),
     }
     secret = json.dumps(run.model_dump(mode="json", include={"env_vars"}))
     write_atomically(work.base / work.layout.env_vars, secret.encode(), PRIVATE)
     path = work.base / work.layout.planned
     write_atomically(path, json.dumps(data, separators=(",", ":")).encode())
+
+
+def _grouped(members: Iterable[Planned]) -> dict[str, Any]:
+    """Write what each takes from others; what many of them take stands there once."""
+    groups: dict[str, dict[tuple[str, ...], int]] = {}
+    which: dict[str, list[int]] = {}
+    for member in members:
+        for entity, names in member.inputs:
+            known = groups.setdefault(entity, {})
+            which.setdefault(entity, []).append(known.setdefault(names, len(known)))
+    return {entity: {"groups": list(groups[entity]), "of": which[entity]} for entity in groups}
+
+
+def _inputs(data: Mapping[str, Any], place: int) -> Inputs:
+    return tuple((entity, tuple(one["groups"][one["of"][place]])) for entity, one in data.items())
 
 
 def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
@@ -259,17 +320,25 @@ def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
     """
     data = json.loads((base / Layout(root, entity, False).planned).read_bytes())
     where = Layout(root, entity, data["is_model"])
-    names = data["names"]
+    names, inputs = data["names"], data.get("inputs", {})
     planned = [
-        Planned(name, str(where.member(place)), digest, dict(zip(names, values, strict=True)))
-        for name, place, digest, *values in data["members"]
+        Planned(
+            name,
+            str(where.member(place)),
+            digest,
+            dict(zip(names, values, strict=True)),
+            _inputs(inputs, number),
+        )
+        for number, (name, place, digest, *values) in enumerate(data["members"])
     ]
     swept = [SweptAxis(tuple(names), log) for names, log in data["swept"]]
     with suppress(OSError):  # somebody else's
         secret = json.loads((base / where.env_vars).read_bytes())
         data["settings"]["run_settings"] |= secret
     settings = _settings(data["settings"])
-    return Work(entity, where, settings, data["recipe"], planned, swept, data["drawn"], base)
+    sources = {name: read_work(root, name, base) for name in inputs}
+    drawn, recipe = data["drawn"], data["recipe"]
+    return Work(entity, where, settings, recipe, planned, swept, drawn, base, sources)
 
 
 def last_run(root: Path, entities: Sequence[str] = ()) -> tuple[Config, list[Work]]:
@@ -288,39 +357,6 @@ def last_run(root: Path, entities: Sequence[str] = ()) -> tuple[Config, list[Wor
     return here, [read_work(root, name) for name in entities or were]
 
 
-def known_work(config: Config, entity: str, base: Path = Path()) -> Work:
-    """Return what the last run worked on while the config says the same, else what it says now.
-
-    What was run stays known when its input files are gone.
-
-    Raises
-    ------
-    ConfigError
-        If it has never been run and its members cannot be made.
-    """
-    try:
-        saved = read_work(root(config), entity, base)
-    except (OSError, ValueError, KeyError):  # never run, or by an older version
-        return expand_work(config, entity, base)
-    try:
-        return saved if _says_the_same(saved, config) else expand_work(config, entity, base)
-    except (OSError, KeyedError):
-        return saved
-
-
-def _says_the_same(saved: Work, config: Config) -> bool:
-    settings = config.entities[saved.entity]
-    spaces = [spec for spec in settings.params.values() if isinstance(spec, dict)]
-    if any("file" in spec for spec in spaces) or ":" in getattr(settings, "perm_strategy", ""):
-        return False  # tables and strategies may have changed
-    if saved.settings != settings or saved.recipe != recipe_hash(settings, saved.base):
-        return False
-    recipe = Recipe(settings, saved.base, saved.recipe)
-    return not are_filled(settings.files) or all(
-        recipe.digest(member.values) == member.digest for member in saved.planned
-    )
-
-
 def _settings(data: Mapping[str, Any]) -> Model:
     kind = Ensemble if "perm_strategy" in data else Model
     return kind.model_validate_json(json.dumps(data))
@@ -329,12 +365,3 @@ def _settings(data: Mapping[str, Any]) -> Model:
 def plan_id(plan: Plan) -> str:
     """Return a short hash of a plan's content."""
     return hashlib.sha256(plan.as_json().encode()).hexdigest()[:12]
-
-
-def equal_members(first: Member, second: Member) -> str:
-    """Say that two members cannot be told apart, and what to do."""
-    return (
-        f"members {first.index} and {second.index} have equal parameters "
-        f"{canonical(first.params)}; "
-        "remove one, or use replicas to run the same parameters again"
-    )

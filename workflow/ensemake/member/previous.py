@@ -6,16 +6,15 @@ next time, for a folder with a name of its own, `.moving` or `.back`, stands unt
 """
 
 import os
-import re
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from ensemake.atomic import TEMPORARY
 from ensemake.member.runscript import digest_in
 
 FOLDER = "previous"
-TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp")  # of a table that is being written beside
 
 
 def make_way(directory: Path, digest: str, ran: str, kept: Collection[str]) -> None:

@@ -1,7 +1,7 @@
 """What the members of an ensemble share and what decides their results, as one hash."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,13 @@ def gather_recipe(entity: Model, base: Path) -> dict[str, Any]:
         "files": [fingerprint(source, content_hash) for source in sources(entity.files, base)],
         "tag": entity.files.tag,
         "unknown_tags": entity.files.unknown_tags,
+        **({"inputs": _inputs(entity)} if entity.inputs else {}),
     }
+
+
+def _inputs(entity: Model) -> dict[str, Any]:
+    """Which files are taken under which names; of whom, the digests of those members tell."""
+    return {name: [taken.members, taken.files] for name, taken in entity.inputs.items()}
 
 
 def _plain(words: Iterable[object]) -> list[Any]:
@@ -79,8 +85,22 @@ class Recipe:
         self._fingerprints = cache(self._of_entry)
         self._are_filled = are_filled(entity.files)
 
-    def digest(self, values: Mapping[str, Scalar]) -> str:
+    def digest(
+        self,
+        values: Mapping[str, Scalar],
+        known: Mapping[str, Any] | None = None,
+        chain: Sequence[Any] = (),
+    ) -> str:
         """Return the recipe digest of the member with these values.
+
+        Parameters
+        ----------
+        values
+            Its parameters, derived ones, replica.
+        known
+            All that its templates may use, if that is more.
+        chain
+            The digests of what it takes from others.
 
         Raises
         ------
@@ -89,7 +109,8 @@ class Recipe:
         """
         # derived values follow from the recipe; hashed, their last digit would tie it to a machine
         params = {name: value for name, value in values.items() if name not in self.entity.derived}
-        return recipe_digest(self._recipe(values), params)
+        recipe = self._recipe(values if known is None else known)
+        return recipe_digest(_hash([recipe, chain]) if chain else recipe, params)
 
     def _recipe(self, values: Mapping[str, Scalar]) -> str:
         if not self._are_filled:

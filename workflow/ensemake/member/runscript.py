@@ -116,7 +116,7 @@ _ensemake_record() { # status, exit code, reason
     "$text" "$_ensemake_started" "$elapsed" "$_ensemake_attempt" "${reason//\"/\\\"}" \
     "${ENSEMAKE_RUN-}"
   if [[ -e status.json || -L status.json ]]; then
-    printf -v file '.%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM # none that anybody can know before
+    printf -v file '.ensemake-%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM # a name nobody knows
   fi
   set -C # create the file, do not follow a link
   printf '%s\n' "$text" >$file
@@ -127,11 +127,13 @@ _ensemake_record() { # status, exit code, reason
 _ensemake_fail() { # status, exit code, reason
   _ensemake_say "$1: $3; see run.err"
   _ensemake_record "$@"
+  [ -z "$_ensemake_carry_on" ] || exit 0 # others wait for the end, whatever it is
   exit $(($2 ? $2 : 1))
 }
 
 _ensemake_manager() { # set why: what Slurm says of a job that it ends
-  local text= job=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+  local text= job=${SLURM_JOB_ID:-}
+  [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
   _ensemake_why=
   [ -z "$job" ] || text=$(PATH=$_ensemake_path; scontrol -o show job "$job" 2>/dev/null) || :
   if [[ $text =~ \ Reason=([A-Za-z]+) && ${BASH_REMATCH[1]} != None ]]; then
@@ -173,12 +175,13 @@ if ! [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]]; then
     flock 9 || _ensemake_say "this file system has no locks; going on without"
   fi
 fi
-unset -v ENSEMAKE_LOCKED # not for a run.sh that the command may start
+_ensemake_carry_on=${ENSEMAKE_CARRY_ON-}
+unset -v ENSEMAKE_LOCKED ENSEMAKE_CARRY_ON # not for a run.sh that the command may start
 if _ensemake_completed; then
   _ensemake_say "completed already, nothing to do"
   exit 0
 fi
-
+@NEEDS@
 _ensemake_last= _ensemake_attempt=0
 read -r _ensemake_last _ensemake_attempt _ <.lock || :
 if [ -n "$_ensemake_last" ] && [ "$_ensemake_last" != "$_ensemake_digest" ]; then
@@ -193,8 +196,8 @@ for _ensemake_text in status.json run.out run.err; do
   [[ ! -e $_ensemake_text && ! -L $_ensemake_text ]] || _ensemake_old+=("$_ensemake_text")
 done
 ((${#_ensemake_old[@]} == 0)) || rm -f "${_ensemake_old[@]}"
-printf '%s %d %s %d %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
-  "$_ensemake_started" >.lock
+printf '%s %d %s %d %s %s\n' "$_ensemake_digest" "$_ensemake_attempt" "$_ensemake_host" $$ \
+  "$_ensemake_started" "${SLURM_JOB_ID-${PBS_JOBID-}}" >.lock
 
 for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
   [ -n "${!_ensemake_text+x}" ] || {
@@ -203,7 +206,7 @@ for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
   }
 done
 
-_ensemake_signal= _ensemake_child= _ensemake_killer=
+@TAKE@_ensemake_signal= _ensemake_child= _ensemake_killer=
 trap '_ensemake_stop TERM' TERM
 trap '_ensemake_stop INT' INT
 trap '_ensemake_stop HUP' HUP
@@ -265,6 +268,9 @@ class RunScript:
     container: Container | None = None
     several: bool = False  # the launch lines set the words of further programs
     preamble: Sequence[str] = ()  # shell lines of a batch, for who runs it by hand
+    inputs: Sequence[str] = ()  # lines that say what is taken from other members
+    needs: str = ""  # run before an attempt is begun
+    take: str = ""  # run as it begins
     top: str = "."  # the working directory, seen from the member's
 
 
@@ -293,8 +299,11 @@ def run_script(run: RunScript) -> str:
         + f"_ensemake_digest={quote(run.digest)}\n"
         + f"_ensemake_outputs=({quoted_words(run.outputs)})\n"
         + f"_ensemake_wanted=({quoted_words(list(run.passed.values()))})\n"
+        + "".join(f"{line}\n" for line in run.inputs)
         + START.format(lines="\n".join(lines), command=command)
         + MACHINERY.replace("@NAMES@", quote("|".join(FOR_BASH)))
+        .replace("@NEEDS@", run.needs)
+        .replace("@TAKE@", run.take)
     )
     if "\0" in text:
         raise ValueError("a NUL character in an argument or a variable; no program can be given it")

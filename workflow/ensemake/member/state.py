@@ -21,6 +21,7 @@ State = Literal[
     "killed",
     "running",
     "queued",
+    "blocked",
     "stale",
     "incomplete",
     "missing",
@@ -33,6 +34,7 @@ MEANING: dict[State, str] = {
     "killed": "started and never told how it ended",
     "running": "is being run",
     "queued": "submitted to a cluster, not started yet",
+    "blocked": "needs what another member failed to leave; runs once that has completed",
     "stale": "finished with another recipe; runs again",
     "incomplete": "finished, but an output is gone; runs again",
     "missing": "has not run",
@@ -76,6 +78,15 @@ def _is_sound(status: StatusFile) -> bool:
     )
 
 
+def job_of(directory: Path) -> str:
+    """Return the id of the job that a member last ran in; of its process, if that was in none."""
+    try:
+        words = read_whole(directory / ".lock", STATUS_MOST).decode(errors="replace").split()
+    except (OSError, ValueError):
+        return ""
+    return words[5] if len(words) > 5 else words[3] if len(words) > 3 else ""
+
+
 def state(directory: Path, digest: str, outputs: Sequence[str]) -> tuple[State, StatusFile | None]:
     """Return a member's state and its last status.
 
@@ -101,6 +112,12 @@ def state(directory: Path, digest: str, outputs: Sequence[str]) -> tuple[State, 
 def is_complete(directory: Path, digest: str, outputs: Sequence[str]) -> bool:
     """Tell whether a member need not run."""
     return state(directory, digest, outputs)[0] == "completed"
+
+
+def has_completed(directory: Path, digest: str) -> bool:
+    """Tell whether a member has completed with this recipe, whatever became of its outputs."""
+    status = read_status(directory)
+    return status is not None and (status.status, status.digest) == ("completed", digest)
 
 
 def is_generated(directory: Path, digest: str) -> bool:

@@ -1,10 +1,14 @@
 """Batch settings as SmartSim has them: a thin face on the config's section."""
 
+import shutil
+import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ensemake.cluster.resources import pbs_words
 from ensemake.config import schema
+from ensemake.config.faults import ConfigError, Fault
 from ensemake.member.launcher_options import OptionValue, minutes
 from ensemake.member.launchers import option_words
 from ensemake.python import values
@@ -15,6 +19,7 @@ BATCH_OPTIONS = {
     "pbs": {"cpus_per_task": "ncpus", "hostlist": "host"},
     "local": {},
 }
+PBS_WORDS = ("ncpus", "host")  # resources of setters of their own
 
 
 class BatchSettings(Face):
@@ -34,6 +39,8 @@ class BatchSettings(Face):
         Members per job; all of them if None.
     preamble
         Shell lines before the members, such as ``module load foo``.
+    with_
+        An entity that is taken from: its members are run in the same jobs.
     launcher
         Whose words the setters write: slurm or pbs.
     """
@@ -50,6 +57,9 @@ class BatchSettings(Face):
         lambda batch, options: values.option_names(options)
     )
     preamble = Key(lambda batch, lines: [lines] if isinstance(lines, str) else lines)
+    with_: Key[str | None] = Key(
+        lambda batch, other: None if other is None else values.entity_name(other), "with"
+    )
 
     def __init__(
         self,
@@ -61,15 +71,17 @@ class BatchSettings(Face):
         size: int | None = None,
         preamble: str | list[str] | None = None,
         launcher: str = "slurm",
+        with_: Any = None,
     ) -> None:
         super().__init__()
+        self.with_ = with_
         self.launcher = launcher
         self.size = size
         self.queue = queue or None
         self.account = account or None
         self.batch_args = batch_args or {}
         self.preamble = preamble or []
-        self.set_nodes(nodes or 1)
+        self.nodes = int(nodes or 1)
         self.set_walltime(time or "")
 
     def set_nodes(self, num_nodes: int) -> None:
@@ -110,6 +122,19 @@ class BatchSettings(Face):
         """Set a resource of a PBS job: ``-l name=value``."""
         self.batch_args = {**self.batch_args, resource_name: value}
 
+    def set_batch_command(self, command: str) -> None:
+        """Accept the submit command that is first on PATH; of another, say how it gets there."""
+        found, wanted = shutil.which(Path(command).name), shutil.which(command)
+        if wanted is None:
+            raise FileNotFoundError(f"no program {command!r}")
+        if wanted != found:
+            folder = str(Path(wanted).parent)
+            warnings.warn(
+                f"jobs are submitted with {found}, the first on PATH; for the other write "
+                f"os.environ['PATH'] = {folder!r} + os.pathsep + os.environ['PATH']",
+                stacklevel=2,
+            )
+
     def add_preamble(self, lines: str | list[str]) -> None:
         """Append shell lines that come before the members."""
         self.preamble = [*self.preamble, *([lines] if isinstance(lines, str) else lines)]
@@ -143,7 +168,8 @@ class QsubBatchSettings(BatchSettings):
     ncpus
         CPUs of each task of the job.
     resources
-        Resources of the job: ``-l name=value``.
+        Resources of the job: ``-l name=value``; ``select`` (a number) or ``nodes`` takes the place
+        of the argument nodes, ``walltime`` of time.
     nodes, time, queue, account, batch_args, arguments
         As of `BatchSettings`.
     """
@@ -160,18 +186,70 @@ class QsubBatchSettings(BatchSettings):
         **arguments: Any,
     ) -> None:
         super().__init__(nodes, time, queue, account, batch_args, launcher="pbs", **arguments)
+        self._sized_by = "nodes" if nodes else ""
         if ncpus:
             self.set_ncpus(ncpus)
         for name, value in (resources or {}).items():
+            if (name, self._sized_by) == ("nodes", "nodes"):
+                raise _sized_twice("nodes", "nodes")
             self.set_resource(name, value)
+
+    _sized_by = ""  # nodes, or select: a job has one of them
+
+    @property
+    def resources(self) -> dict[str, OptionValue]:
+        """The job's resources by name; a copy."""
+        own = {n: v for n, v in self.batch_args.items() if len(n) > 1 and n not in PBS_WORDS}
+        size = {} if "select" in own else {self._sized_by or "nodes": self.nodes}
+        hours, mins = divmod(int(self.runtime or 0), 60)
+        time = {"walltime": f"{hours:02}:{mins:02}:00"} if self.runtime else {}
+        return {**size, **time, **own}
+
+    @resources.setter
+    def resources(self, resources: Mapping[str, OptionValue]) -> None:
+        kept = self.batch_args.items()
+        self.batch_args = {n: v for n, v in kept if len(n) == 1 or n in PBS_WORDS}
+        self._sized_by = ""
+        for name, value in resources.items():
+            self.set_resource(name, value)
+
+    def set_nodes(self, num_nodes: int) -> None:
+        """Set the number of nodes; an error beside ``select``."""
+        self._size("nodes", num_nodes)
+
+    def set_resource(self, resource_name: str, value: OptionValue) -> None:
+        """Set a resource of the job: ``-l name=value``."""
+        if resource_name == "walltime":
+            self.set_walltime(str(value))
+        elif resource_name in ("nodes", "select"):
+            self._size(resource_name, value)
+        else:
+            super().set_resource(resource_name, value)
+
+    def _size(self, word: str, value: OptionValue) -> None:
+        if self._sized_by not in ("", word):
+            raise _sized_twice(word, self._sized_by)
+        if isinstance(value, int):
+            self.nodes = value
+        elif word == "select" and isinstance(value, str):
+            super().set_resource(word, value)  # a statement, such as 2:ncpus=4+1:ncpus=8
+        else:
+            raise TypeError(f"{word}: expected a number of nodes, not {value!r}")
+        self._sized_by = word
+
+
+def _sized_twice(word: str, before: str) -> ConfigError:
+    message = f"{word} is given beside {before}; a job of PBS has one of nodes and select, once"
+    return ConfigError("the batch settings", [Fault((), message)])
 
 
 def _local(**arguments: Any) -> BatchSettings:
     return BatchSettings(**arguments, launcher="local")
 
 
+BATCH_KINDS: dict[str, type[BatchSettings]] = {"slurm": SbatchSettings, "pbs": QsubBatchSettings}
 BATCH_CLASSES: dict[str, Callable[..., BatchSettings]] = {
+    **BATCH_KINDS,
     "local": _local,
-    "slurm": SbatchSettings,
-    "pbs": QsubBatchSettings,
+    "pals": QsubBatchSettings,
 }

@@ -10,14 +10,17 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 from ensemake.check import check_shape
 from ensemake.config import schema
 from ensemake.config.faults import did_you_mean
+from ensemake.config.scalars import keys_of
 from ensemake.config.yamlfile import Document
 from ensemake.errors import EntityExistsError
+from ensemake.member.expansion import Expansion
 from ensemake.member.layout import located
 from ensemake.python import values
 from ensemake.python.batch_settings import BatchSettings
 from ensemake.python.face import Face, Key, Part
 from ensemake.python.settings import RunSettings
 from ensemake.python.table import merged, table
+from ensemake.results.choose import choose
 from ensemake.sweep.members import Member, expand
 
 FILE_KEYS = ("to_copy", "to_symlink", "to_configure")
@@ -32,6 +35,7 @@ class Entity(Face):
     params_as_args: Key[list[str]] = Key(lambda entity, names: values.name_list(names))
     derived: Key[dict[str, str]] = Key()
     files: Key[dict[str, Any]] = Key()
+    inputs: Key[dict[str, Any]] = Key(lambda entity, taken: values.inputs(taken) or {})
     outputs: Key[list[str]] = Key()
     metrics: Key[dict[str, Any]] = Key()
     resources: Key[dict[str, Any]] = Key()  # beside those of the run settings, and before them
@@ -47,7 +51,7 @@ class Entity(Face):
         keys: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        known = self.section.model_fields
+        known = keys_of(self.section)
         for key in keys.keys() - known.keys():
             raise TypeError(f"there is no argument {key!r}{did_you_mean(key, known)}")
         self.name = name
@@ -126,8 +130,8 @@ class Entity(Face):
         """Return the entry of the config: what the entity has, and what its settings have."""
         run = self._run
         settings = run.as_config()
-        if "exe" not in run.written and "/" in run.exe and not run.container:
-            settings["exe"] = self.place.shown(run.exe)
+        if "exe" not in run.written and "/" in settings["exe"] and not run.container:
+            settings["exe"] = self.place.shown(settings["exe"])
         resources = {**run.needs, **self.data.get("resources", {})}
         return self._whole({**self.data, "run_settings": settings, "resources": resources})
 
@@ -247,7 +251,14 @@ class Ensemble(Entity):
         keys |= {"params_as_args": params_as_args, "replicas": replicas}
         keys |= values.sampling(values.spaces(params or {}), perm_strategy, n_models, place.base)
         super().__init__(name, place, run_settings, batch_settings, {"naming": "index", **keys})
-        self.members()  # what is wrong with the parameters is told now
+        if not self.takes_from:
+            self.members()  # what is wrong with the parameters is told now
+
+    @property
+    def takes_from(self) -> list[str]:
+        """Names of the entities that it takes from."""
+        spaces = [spec for spec in self.params.values() if isinstance(spec, Mapping)]
+        return [*(spec["members"] for spec in spaces if "members" in spec), *self.inputs]
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config's ``ensembles``."""
@@ -255,9 +266,18 @@ class Ensemble(Entity):
         return self._as_table() if is_table else super().as_config()
 
     def members(self) -> Sequence[Member]:
-        """Return the members as the config describes them; of an empty ensemble, none."""
+        """Return the members as the config describes them; of an empty ensemble, none.
+
+        Raises
+        ------
+        NotYetKnownError
+            If they are chosen by the results of another entity that has not finished.
+        """
         if self.run_settings is None and not self._models:
             return []
+        if self.takes_from:
+            config = check_shape(Document("the experiment", self.place.config()))
+            return Expansion(config, self.place.base, choose).members(self.name)
         data = {"experiment": "e", "ensembles": {self.name: self.as_config()}}
         settings = check_shape(Document(f"ensemble {self.name}", data)).ensembles[self.name]
         return expand(self.name, settings, self.place.base)

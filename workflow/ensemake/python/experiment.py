@@ -22,21 +22,25 @@ from ensemake.batch.allocation import workload_manager
 from ensemake.check import check_config, check_shape, rule_name
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.config.yamltext import config_text
-from ensemake.errors import RunFailedError, RunningError, UnsupportedError
+from ensemake.errors import GenerateError, RunFailedError, RunningError, UnsupportedError
+from ensemake.member.expansion import Expansion
 from ensemake.member.generate import generate
-from ensemake.member.plan import Work, expand_work
+from ensemake.member.plan import Work
+from ensemake.member.state import job_of
 from ensemake.paths import expanded_path, share, snakefile
 from ensemake.python.batch_settings import BATCH_CLASSES, BatchSettings
 from ensemake.python.container import Singularity
 from ensemake.python.entities import Ensemble, Model
-from ensemake.python.launcher_settings import run_settings
+from ensemake.python.launcher_settings import SrunSettings, run_settings
 from ensemake.python.loading import loaded
 from ensemake.python.named_output import link_output
 from ensemake.python.settings import RunSettings
+from ensemake.python.slurm_allocation import step_environ
 from ensemake.python.statuses import TERMINAL, Status, status_of
 from ensemake.python.telemetry import Telemetry
 from ensemake.python.values import Place
 from ensemake.results import runs
+from ensemake.results.choose import choose
 from ensemake.results.collect import results_frame
 from ensemake.results.outcomes import Outcome, outcomes, status_lines
 from ensemake.show.preview import preview_lines
@@ -44,7 +48,8 @@ from ensemake.show.preview import preview_lines
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-LAUNCHERS = ("local", "slurm", "pbs")
+LAUNCHERS = ("local", "slurm", "pbs", "pals")
+PROFILES = {"pals": "pbs"}  # of launchers that have none of their own
 CONFIG = "experiment.yaml"
 VERBOSITY = ("info", "debug", "developer")
 TOLD = 5  # failed members that an error tells in full
@@ -68,7 +73,8 @@ class Experiment:
         Its folder, which must exist; by default ``name`` in the working directory, made when
         needed.
     launcher
-        ``local``, ``slurm``, ``pbs``, or ``auto`` for what is here.
+        ``local``, ``slurm``, ``pbs``, ``pals`` (PBS with HPE Cray's mpiexec), or ``auto`` for what
+        is here.
 
     Raises
     ------
@@ -85,7 +91,7 @@ class Experiment:
             raise TypeError(f"the name of an experiment is text, not {name!r}")
         self.name = name
         self.launcher = _launcher(launcher)
-        self.place = Place(Path.cwd(), _folder(name, exp_path))
+        self.place = Place(Path.cwd(), _folder(name, exp_path), self.as_config)
         folder = self.place.folder
         self.head = {"experiment": folder.name, "results": self.place.shown(folder.parent)}
         self.written: set[str] = set()
@@ -112,8 +118,12 @@ class Experiment:
         run_args: Mapping[str, Any] | None = None,
         env_vars: Mapping[str, Any] | None = None,
         container: Singularity | None = None,
+        **arguments: Any,
     ) -> RunSettings:
-        """Return settings for how one member is run; see `RunSettings`."""
+        """Return settings for how one member is run; see `RunSettings`.
+
+        For Slurm also ``alloc``, see `SrunSettings`.
+        """
         return run_settings(
             self.launcher,
             run_command,
@@ -122,11 +132,12 @@ class Experiment:
             run_args=run_args,
             env_vars=env_vars,
             container=container,
+            **arguments,
         )
 
     def create_batch_settings(
         self,
-        nodes: int = 1,
+        nodes: int | None = None,
         time: str = "",
         queue: str = "",
         account: str = "",
@@ -289,7 +300,7 @@ class Experiment:
         root = base / results / config["experiment"]
         self.name = known.get("name", config["experiment"])
         self.launcher = known.get("launcher", "local")
-        self.place = Place(base, Path(os.path.abspath(root)))
+        self.place = Place(base, Path(os.path.abspath(root)), self.as_config)
         self.head = {key: config[key] for key in config if key not in KINDS}
         self.written = set(config)
         self.entities = dict(loaded(config, self.place, self.launcher))
@@ -300,8 +311,8 @@ class Experiment:
 
     def _works(self, items: Iterable[Item]) -> list[Work]:
         """Expand entities, as the workflow would."""
-        config = check_shape(self._document())
-        return [expand_work(config, item.name, self.place.base) for item in items]
+        expansion = Expansion(check_shape(self._document()), self.place.base, choose)
+        return [expansion.work(item.name) for item in items]
 
     # ---- generating, starting, stopping ----
 
@@ -331,8 +342,8 @@ class Experiment:
             If none is given.
         ConfigError
             If the experiment cannot be run.
-        OSError
-            If directories could not be written.
+        GenerateError
+            If directories could not be written; an OSError.
         """
         items = self._chosen("generate", args)
         for item in items if tag else ():
@@ -343,7 +354,7 @@ class Experiment:
             for _, plan in work.chunks(pending):
                 faults = generate(plan, self.place.base)
                 if faults:
-                    raise OSError("\n".join(faults))
+                    raise GenerateError("\n".join(faults))
             if verbose:
                 print(f"{work.entity}: {len(pending)} directories in {self.exp_path}/{work.entity}")
 
@@ -362,7 +373,8 @@ class Experiment:
         Parameters
         ----------
         args
-            Models and ensembles, at least one; else a ValueError.
+            Models and ensembles, at least one; else a ValueError. Of members of an ensemble
+            (``ensemble.models[0]``), these alone.
         block, summary
             Wait for the end, else the run goes on without us; print what is about to run.
         kill_on_interrupt
@@ -381,31 +393,46 @@ class Experiment:
         ConfigError
             If the experiment cannot be run; nothing was started.
         """
-        items = self._chosen("start", args)
+        items = self._chosen("start", args, members=True)
+        for item in items:
+            if not _ensemble_of(item):
+                self.entities[item.name] = item
+        owners = [*{self._owner(item).name: self._owner(item) for item in items}.values()]
         if summary:
-            print(self._launch_summary(items))
-        process = self._start(items, block, force, list(options))
+            print(self._launch_summary(owners))
+        process = self._start(items, owners, block, force, list(options))
         if not block:
             self._children.append(process)
             return
-        code, works = self._wait(process, items, kill_on_interrupt), self._works(items)
+        code, works = self._wait(process, owners, kill_on_interrupt), self._works(owners)
         link_output(works)
         if check:
-            self._raise_for(works, code)
+            self._raise_for(works, code, {item.name for item in items})
 
     def _start(
-        self, items: list[Item], block: bool, force: bool, options: list[str]
+        self,
+        items: list[Item],
+        owners: list[Item],
+        block: bool,
+        force: bool,
+        options: list[str],
     ) -> subprocess.Popen[bytes]:
-        names = [item.name for item in items]
-        for item in items:
-            self.entities[item.name] = item
+        names = [owner.name for owner in owners]
         self.as_config()  # what cannot be run is told before anything is waited for
         background = not block or _notebook() is not None
-        command = self._command(items, force, options)
+        alloc = _allocation_of(items)
+        command = self._command(items, force, options, alloc)
+        environ = step_environ(alloc) if alloc else None
         while True:
             try:
                 return runs.start(
-                    command, self.place.base, self.place.folder, names, self.save, background
+                    command,
+                    self.place.base,
+                    self.place.folder,
+                    names,
+                    self.save,
+                    background,
+                    environ,
                 )
             except RunningError as error:
                 if not block:
@@ -414,14 +441,18 @@ class Experiment:
                 for run in runs.alive(self.place.folder, names):
                     runs.wait(run)
 
-    def _command(self, items: list[Item], force: bool, options: list[str]) -> list[str]:
+    def _command(
+        self, items: list[Item], force: bool, options: list[str], alloc: str | None
+    ) -> list[str]:
         rules = [self._run_rule(item) for item in items] if force else []
+        parts = [item for item in items if _ensemble_of(item)]
+        whole = [rule for x in items if not _ensemble_of(x) for rule in self._targets(x)]
         return [
             *(sys.executable, "-m", "snakemake"),
-            *(() if self._is_all(items) else [rule for x in items for rule in self._targets(x)]),
+            *(() if self._is_all(items) else [*whole, *self._markers(parts, force)]),
             *("--snakefile", snakefile()),
             *("--configfile", self.place.shown(self.place.folder / CONFIG)),
-            *("--profile", self._profile()),
+            *("--profile", self._profile(alloc)),
             *(["--forcerun", *rules] if rules else []),
             *options,
         ]
@@ -439,15 +470,31 @@ class Experiment:
         plotted = isinstance(item, Ensemble) and entry.get("metrics") and entry.get("params")
         return [f"collect_{rule}", *([f"plot_{rule}"] if plotted else [])]
 
+    def _markers(self, models: list[Item], force: bool) -> list[str]:
+        """Return the files that say that members of ensembles are done."""
+        wanted = {model.name for model in models}
+        owners = {self._owner(model).name: self._owner(model) for model in models}
+        for owner in owners.values():
+            if owner.batch_settings or force:
+                what = "runs its members in batches" if owner.batch_settings else "is forced whole"
+                raise UnsupportedError(f"{owner.name} {what}: start {owner.name}, not a member")
+        return [
+            str(work.layout.done(work.layout.place(member.name, member.directory)))
+            for work in self._works(owners.values())
+            for member in work.planned
+            if member.name in wanted
+        ]
+
     def _run_rule(self, item: Item) -> str:
         rule = rule_name(item.name)
         return f"batch_{rule}" if item.batch_settings else rule
 
-    def _profile(self) -> str:
+    def _profile(self, alloc: str | None) -> str:
         """Return the profile of the launcher: the user's own, if there is one."""
-        name = self.launcher
+        name = PROFILES.get(self.launcher, self.launcher)
         if name == "slurm" and "SLURM_JOB_ID" in os.environ and not self._has_batches():
             name = "local"  # in an allocation, members are its steps
+        name = "local" if alloc else name
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         own = home / "snakemake" / name
         return str(own if own.is_dir() else share() / "profiles" / name)
@@ -469,12 +516,14 @@ class Experiment:
                 process.wait()
             raise
 
-    def _raise_for(self, works: list[Work], code: int) -> None:
+    def _raise_for(self, works: list[Work], code: int, wanted: set[str]) -> None:
+        """Raise an error if one of these entities or members did not complete."""
         failed = [
             work.entity if work.layout.is_model else outcome.member.name
             for work in works
             for outcome in outcomes(work)
             if outcome.state != "completed"
+            and not wanted.isdisjoint((work.entity, outcome.member.name))
         ]
         if failed:
             lines = [line for work in works for line in status_lines(work)]
@@ -607,6 +656,8 @@ class Experiment:
     def summary(self, *args: Item, style: str = "github") -> str:
         """Return a table of all members that were started.
 
+        JobID is that of the workload manager, on this machine the process; RunID the attempt.
+
         Parameters
         ----------
         args
@@ -614,7 +665,7 @@ class Experiment:
         style
             A format of the package tabulate, such as github, plain, html.
         """
-        head = ("Name", "Entity-Type", "Attempt", "Host", "Time", "Status", "Returncode")
+        head = ("Name", "Entity-Type", "JobID", "RunID", "Host", "Time", "Status", "Returncode")
         found = self._outcomes(args)
         rows = [_summary_row(*outcome) for outcome in found]
         return str(tabulate(rows, head, tablefmt=style, missingval="", disable_numparse=True))
@@ -734,6 +785,15 @@ def _ensemble_of(item: Item) -> str | None:
     return item.ensemble if isinstance(item, Model) else None
 
 
+def _allocation_of(items: list[Item]) -> str | None:
+    """Return the allocation that settings name; batches are jobs of their own."""
+    settings = [item.run_settings for item in items if not item.batch_settings]
+    found = {run.alloc if isinstance(run, SrunSettings) else None for run in settings}
+    if len(found) > 1:
+        raise UnsupportedError("entities of different allocations (alloc=) are started one by one")
+    return found.pop() if found else None
+
+
 def _has_models(item: Item) -> bool:
     return isinstance(item, Ensemble)
 
@@ -772,7 +832,8 @@ def _summary_row(item: Item, outcome: Outcome, status: Status) -> tuple[Any, ...
     known = outcome.status
     told = (known.attempt, known.host, known.elapsed_s) if known else (None, None, None)
     name = outcome.member.name if _has_models(item) else item.name
-    return name, kind, *told, str(status), known.exit_code if known else None
+    job = job_of(item.place.base / outcome.member.directory) if known else None
+    return name, kind, job, *told, str(status), known.exit_code if known else None
 
 
 def _notebook() -> Any:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from ensemake.check import check_shape
 from ensemake.config.faults import ConfigError, dotted
-from ensemake.config.scalars import Section
+from ensemake.config.scalars import Section, keys_of
 from ensemake.config.yamlfile import Document
 from ensemake.errors import WrongValueError
 
@@ -46,7 +46,7 @@ class Face:
         WrongValueError
             If it is none; a TypeError and a ValueError.
         """
-        if value is None and not self.section.model_fields[key].is_required():
+        if value is None and not keys_of(self.section)[key].is_required():
             self.data.pop(key, None)
         else:
             self._check(key, value)
@@ -74,7 +74,7 @@ class Face:
         """Return a copy without what the config says by itself, in the order of the schema."""
         return {
             key: copy.deepcopy(config[key])
-            for key, field in self.section.model_fields.items()
+            for key, field in keys_of(self.section).items()
             if key in config
             and (key in self.written or config[key] not in (None, [], {}, field.default))
         }
@@ -108,7 +108,7 @@ class Key(Generic[T]):
         self.name = self.name or name
 
     def __get__(self, face: Face, owner: type) -> T:
-        default = face.section.model_fields[self.name].default
+        default = keys_of(face.section)[self.name].default
         if isinstance(default, list | dict | Section):  # may be filled in place
             empty: Any = [] if isinstance(default, list) else {}
             return face.data.setdefault(self.name, empty)  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ensemake.python.batch_settings import BatchSettings
+from ensemake.python.batch_settings import BATCH_KINDS, BatchSettings
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import CLASSES
 from ensemake.python.settings import RunSettings
@@ -32,8 +32,14 @@ def _entity(
         name=name,
         place=place,
         run_settings=_run_settings(entry["run_settings"], entry.get("resources", {})),
-        batch_settings=None if batch is None else BatchSettings.of(batch, launcher=launcher),
+        batch_settings=None if batch is None else _batch_settings(batch, launcher),
     )
+
+
+def _batch_settings(data: dict[str, Any], launcher: str) -> BatchSettings:
+    words = "pbs" if launcher == "pals" else launcher
+    kind: type[BatchSettings] = BATCH_KINDS.get(words, BatchSettings)
+    return kind.of(data, launcher=words)
 
 
 def _run_settings(data: Mapping[str, Any], resources: Mapping[str, Any]) -> RunSettings:

@@ -181,6 +181,8 @@ class RunSettings(Face):
         """Bind tasks to CPUs, in the launcher's words."""
         self._put("binding", str(binding))
 
+    set_cpu_binding_type = set_binding
+
     def set_cpu_bindings(self, bindings: int | list[int]) -> None:
         """Bind each task to one of these CPUs."""
         listed = bindings if isinstance(bindings, list) else [bindings]
@@ -239,7 +241,10 @@ class RunSettings(Face):
 
     def format_env_vars(self) -> list[str]:
         """Return the environment variables as ``NAME=value``."""
-        return [f"{name}={value}" for name, value in self.env_vars.items()]
+        return [
+            name if isinstance(value, Mapping) else f"{name}={value}"
+            for name, value in self.env_vars.items()
+        ]
 
     @property
     def needs(self) -> dict[str, Any]:

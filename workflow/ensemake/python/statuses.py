@@ -28,6 +28,7 @@ OF_STATE: dict[str, Status] = {
     "stale": Status.STATUS_NEW,
     "incomplete": Status.STATUS_NEW,
     "queued": Status.STATUS_QUEUED,
+    "blocked": Status.STATUS_NEW,
     "missing": Status.STATUS_NEVER_STARTED,
 }
 TERMINAL = frozenset({Status.STATUS_COMPLETED, Status.STATUS_CANCELLED, Status.STATUS_FAILED})

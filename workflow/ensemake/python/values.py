@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.config.scalars import Scalar
-from ensemake.errors import UnsupportedError
+from ensemake.errors import StrategyError, UnsupportedError
 from ensemake.python.table import table
 from ensemake.sweep import strategies
 from ensemake.sweep.spaces import axis
@@ -44,9 +44,15 @@ def argument_words(args: Any) -> list[Any]:
 
 
 def env_texts(env_vars: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Write numbers and bools as text."""
+    """Write numbers and bools as text; None passes on what the shell has, as in SmartSim."""
     given = _mapping("env_vars", env_vars)
-    return {name: str(v) if isinstance(v, bool) else _text(v) for name, v in given.items()}
+    return {name: _env_text(name, value) for name, value in given.items()}
+
+
+def _env_text(name: str, value: Any) -> Any:
+    if value is None:
+        return {"from_env": name}
+    return str(value) if isinstance(value, bool) else _text(value)
 
 
 def option_names(options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -108,6 +114,30 @@ def spaces(params: Mapping[str, Any]) -> dict[str, Any]:
     return {_name(name): _space(name, value) for name, value in given.items()}
 
 
+def inputs(given: Mapping[Any, Any] | Iterable[Any] | None) -> dict[str, Any] | None:
+    """Return what is taken from others as a config has it: of entities, their names.
+
+    Raises
+    ------
+    TypeError
+        If one is neither an entity nor text.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        listed = [given] if isinstance(given, str) or hasattr(given, "name") else given
+        given = dict.fromkeys(listed)
+    return {entity_name(other): dict(taken or {}) for other, taken in given.items()}
+
+
+def entity_name(other: Any) -> str:
+    """Return the name of an entity, or the name that is given."""
+    name = getattr(other, "name", other)
+    if not isinstance(name, str):
+        raise TypeError(f"expected a model, an ensemble or the name of one, not {other!r}")
+    return name
+
+
 def _name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"the name of a parameter is text, not {name!r}")
@@ -116,7 +146,10 @@ def _name(name: object) -> str:
 
 def _space(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _space(name, items) for key, items in value.items()}
+        return {
+            key: entity_name(items) if key == "members" else _space(name, items)
+            for key, items in value.items()
+        }
     value = value.tolist() if hasattr(value, "tolist") else value  # NumPy, pandas
     if isinstance(value, list | tuple | range):
         return [_space(name, item) for item in value]
@@ -148,7 +181,10 @@ def sampling(
     if callable(strategy):
         axes = [axis(key, spec, base) for key, spec in params.items()]
         name = getattr(strategy, "__name__", "perm_strategy")
-        rows = strategies.call_strategy(strategy, axes, name, n_models)
+        try:
+            rows = strategies.call_strategy(strategy, axes, name, n_models)
+        except ValueError as error:
+            raise StrategyError(str(error)) from error
         params = table(list(rows[0]), [list(row.values()) for row in rows])
         return {"params": params, "perm_strategy": "step"}
     if not isinstance(strategy, str):
@@ -174,10 +210,13 @@ class Place:
         The working directory, from which the config's relative paths start.
     folder
         The experiment's folder: an entity's path is ``folder / name``.
+    config
+        Returns the experiment's config as it is now.
     """
 
     base: Path
     folder: Path
+    config: Callable[[], dict[str, Any]] = dict
 
     def check_path(self, name: str, path: str | os.PathLike[str] | None) -> None:
         """Refuse a path for an entity that is another than its own; the error says what to write.

@@ -17,7 +17,7 @@ from ensemake.config.scalars import Scalar
 from ensemake.member.plan import Planned, Work
 from ensemake.member.state import MEANING, State, StatusFile
 from ensemake.results.metrics import Patience, read_metrics
-from ensemake.results.outcomes import Outcome, outcomes
+from ensemake.results.outcomes import Outcome, failure_reason, outcomes
 from ensemake.sweep.identity import canonical
 from ensemake.sweep.tables import is_number, number_text
 
@@ -89,7 +89,8 @@ def _hash(value: Any) -> str:
 
 
 def _head(work: Work) -> list[str]:
-    names = [name for name in work.planned[0].values if name != "replica"]
+    first = work.planned[0].values if work.planned else work.settings.params
+    names = [name for name in first if name != "replica"]
     return [*IDENTITY, *names]
 
 
@@ -104,6 +105,8 @@ def _result(
     row = _identity(index, member) | {"status": outcome.state} | _status_cells(outcome.status)
     if outcome.state == "killed" and outcome.status is None:
         row["reason"] = MEANING["killed"]
+    if outcome.needs:
+        row |= {"exit_code": None, "elapsed_s": None, "reason": failure_reason(outcome), "run": ""}
     if outcome.state == "completed" and work.settings.metrics:
         directory = work.base / member.directory
         values, absent = read_metrics(directory, work.settings.metrics, patience)

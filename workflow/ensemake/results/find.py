@@ -1,6 +1,6 @@
 """Members for which an expression holds, over what results.csv says of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import jinja2
 from ensemake.config.faults import did_you_mean
 from ensemake.member.plan import Work
 from ensemake.results.collect import results_table, typed_cell
+from ensemake.results.outcomes import Outcome
 from ensemake.sweep.expressions import Expression, expression
 
 
@@ -28,29 +29,50 @@ def find(work: Work, text: str) -> list[str]:
     ValueError
         If it is no expression, has a name that is no column, or cannot be computed.
     """
+    directories = {member.name: member.directory for member in work.planned}
+    return [directories[row["member"]] for row in holding_rows(work, text)]
+
+
+def holding_rows(
+    work: Work, text: str, columns: Sequence[str] = (), found: Sequence[Outcome] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of the results for which an expression holds, with typed values.
+
+    Parameters
+    ----------
+    columns
+        Metrics that the rows are to have besides those of the expression.
+    found
+        What became of the members to look at, by default of all.
+
+    Raises
+    ------
+    ValueError
+        As `find`.
+    """
     formula = expression(text)
-    columns, rows, _ = results_table(_with_metrics_of(formula, work))
-    unknown = sorted(formula.names - {*columns, *work.settings.metrics})
+    known, rows, _ = results_table(_with_metrics(work, {*formula.mentions, *columns}), found)
+    unknown = sorted(formula.names - {*known, *work.settings.metrics})
     if unknown:
-        hint = did_you_mean(unknown[0], [*columns, *work.settings.metrics])
+        hint = did_you_mean(unknown[0], [*known, *work.settings.metrics])
         raise ValueError(f"{unknown[0]!r} is no column of results.csv{hint}")
-    return [
-        member.directory
-        for member, row in zip(work.planned, rows, strict=True)
-        if _holds(formula, row, work)
-    ]
+    typed = (_typed(row, work) for row in rows)
+    return [row for row in typed if _holds(formula, row)]
 
 
-def _with_metrics_of(formula: Expression, work: Work) -> Work:
+def _with_metrics(work: Work, names: Collection[str]) -> Work:
     """Leave out the metrics that need not be read."""
-    used = {key: one for key, one in work.settings.metrics.items() if key in formula.mentions}
+    used = {key: one for key, one in work.settings.metrics.items() if key in names}
     return replace(work, settings=work.settings.model_copy(update={"metrics": used}))
 
 
-def _holds(formula: Expression, row: Mapping[str, Any], work: Work) -> bool:
+def _typed(row: Mapping[str, Any], work: Work) -> dict[str, Any]:
     metrics = work.settings.metrics
-    told = {name: typed_cell(value) if name in metrics else value for name, value in row.items()}
-    known: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    return {name: typed_cell(cell) if name in metrics else cell for name, cell in row.items()}
+
+
+def _holds(formula: Expression, row: Mapping[str, Any]) -> bool:
+    known: dict[str, Any] = {name: value for name, value in row.items() if value is not None}
     absent = formula.names - known.keys()
     try:
         answers = [

@@ -5,8 +5,9 @@ import os
 import re
 from base64 import urlsafe_b64decode
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ TELLING = re.compile(
     r"illegal|killed|segmentation|out of memory|divergen|\bnan\b",
     re.IGNORECASE,
 )
-BAD: tuple[State, ...] = ("failed", "cancelled", "killed")
+BAD: tuple[State, ...] = ("failed", "cancelled", "killed", "blocked")
+CAN_BE_BLOCKED: tuple[State, ...] = ("missing", "stale", "incomplete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Outcome:
     member: Planned
     state: State
     status: StatusFile | None
+    needs: str = ""  # what blocks it, as ``entity/member, which failed``
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,29 @@ def outcomes(work: Work) -> list[Outcome]:
     """Look at every member's directory; a small file each."""
     waiting = queued(work)
     base = work.base
+    failed = cache(lambda source: _failed(work.sources[source]))
     found = []
     for member in work.planned:
         now, status = state(base / member.directory, member.digest, work.outputs(member))
         if now not in ("completed", "running") and member.name in waiting:
             now = "queued"
-        found.append(Outcome(member, now, status))
+        needs = _blocked_by(member, failed) if now in CAN_BE_BLOCKED else ""
+        found.append(Outcome(member, "blocked" if needs else now, status, needs))
     return found
+
+
+def _failed(work: Work) -> dict[str, State]:
+    return {one.member.name: one.state for one in failures(outcomes(work))}
+
+
+def _blocked_by(member: Planned, failed: Callable[[str], dict[str, State]]) -> str:
+    """Return a member that this one takes from and that failed, and how it ended."""
+    for entity, names in member.inputs:
+        for name in names:
+            if name in failed(entity):
+                verb = {"failed": "failed"}.get(failed(entity)[name], f"was {failed(entity)[name]}")
+                return f"{entity}/{name}, which {verb}"
+    return ""
 
 
 def is_under_way(work: Work, found: Sequence[Outcome]) -> bool:
@@ -146,7 +165,7 @@ def failures(found: Sequence[Outcome]) -> list[Outcome]:
 
 def varying(members: Sequence[Planned]) -> list[str]:
     """Return the parameters that do not have the same value in all members."""
-    first = members[0].values
+    first = members[0].values if members else {}
     return [
         name
         for name, value in first.items()
@@ -234,6 +253,8 @@ def counted(counts: Counter[State], total: int) -> str:
 
 def failure_reason(outcome: Outcome) -> str:
     """Say why a member failed."""
+    if outcome.needs:
+        return f"needs {outcome.needs}"
     return (outcome.status and outcome.status.reason) or MEANING[outcome.state]
 
 
@@ -247,9 +268,13 @@ def alike(work: Work, bad: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]
     """
     groups: dict[tuple[str, str, str], list[Outcome]] = {}
     for one in bad:
+        if one.needs:  # whichever it is
+            entity, _, end = one.needs.partition("/")
+            groups.setdefault((one.state, entity, end.partition(", ")[2]), []).append(one)
+            continue
         line = error_line(work.base / one.member.directory / "run.err")
         groups.setdefault((one.state, failure_reason(one), line), []).append(one)
-    return [(line, group) for (_, _, line), group in groups.items()]
+    return [("" if group[0].needs else line, group) for (_, _, line), group in groups.items()]
 
 
 def _failure(group: Sequence[Outcome], line: str, names: Sequence[str]) -> list[str]:
@@ -257,6 +282,8 @@ def _failure(group: Sequence[Outcome], line: str, names: Sequence[str]) -> list[
     varied = ", ".join(f"{name}={first.member.values[name]}" for name in names)
     such = f"{len(group)} members, such as " * (len(group) > 1)
     told = f"  {first.state}: {failure_reason(first)}{f': {such}{varied}' if varied else ''}"
+    if first.needs:
+        return [told]
     return [told, *([f"      {line}"] if line else []), f"      {first.member.directory}/run.err"]
 
 

@@ -1,7 +1,8 @@
-"""Runs of Snakemake that Python started: a file each, locked for as long as the run lives.
+"""Runs of Snakemake, as Python sees them: who runs what is told by the lock of each entity.
 
-The lock is handed down to Snakemake and ends with it, however it ends, so that any process can
-tell who runs what. The files lie in ``<experiment>/.ensemake/started``, beside the runs' logs.
+A run that Python started takes those locks some seconds later. Until then a file of its own tells
+of it, locked from the start: the lock is handed down to Snakemake and ends with it, however it
+ends. These files lie in ``<experiment>/.ensemake/started``, beside the runs' logs.
 """
 
 import fcntl
@@ -11,12 +12,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ensemake.errors import RunningError
+from ensemake.lock import holder
 from ensemake.member.state import is_locked
 
 STOPPED = ".stopped"  # instead of .json
@@ -47,12 +50,23 @@ def folder(experiment: Path) -> Path:
 def alive(experiment: Path, entities: Sequence[str] | None = None) -> list[Run]:
     """Return the runs that are under way: all, or those of any of these entities."""
     files = sorted(folder(experiment).glob("*.json"))
-    found = [_read(file) for file in files if is_locked(file)]
+    begun = [run for file in files if is_locked(file) and (run := _read(file))]
+    ours = {(run.host, run.pid) for run in begun}
+    others = [run for run in _holders(experiment) if (run.host, run.pid) not in ours]
     return [
         run
-        for run in found
-        if run and (entities is None or not set(entities).isdisjoint(run.entities))
+        for run in [*begun, *others]
+        if entities is None or not set(entities).isdisjoint(run.entities)
     ]
+
+
+def _holders(experiment: Path) -> Iterator[Run]:
+    """Yield what holds the locks of entities, one by one, whoever started it."""
+    for path in sorted((experiment / ".ensemake").glob("*/run.lock")):
+        found = holder(path)
+        if found and is_locked(path):
+            started = datetime.fromisoformat(found.since).astimezone().isoformat()
+            yield Run(found.pid, found.host, started, [path.parent.name], path)
 
 
 def was_stopped(experiment: Path, entity: str) -> bool:
@@ -77,6 +91,7 @@ def start(
     entities: Sequence[str],
     prepare: Callable[[], object],
     background: bool,
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start Snakemake in a session of its own, which outlives this process and its terminal.
 
@@ -94,6 +109,8 @@ def start(
         Called when it is certain that nobody else runs these entities.
     background
         Write to a log file; else to where this process writes.
+    environ
+        Its environment; by default that of this process.
 
     Raises
     ------
@@ -107,7 +124,7 @@ def start(
         _forget_old(experiment, entities)
         prepare()
         stamp = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns()}"
-        return _spawn(command, base, folder(experiment) / stamp, entities, background)
+        return _spawn(command, base, folder(experiment) / stamp, entities, background, environ)
 
 
 @contextmanager
@@ -134,7 +151,12 @@ def _forget_old(experiment: Path, entities: Sequence[str]) -> None:
 
 
 def _spawn(
-    command: Sequence[str], base: Path, stem: Path, entities: Sequence[str], background: bool
+    command: Sequence[str],
+    base: Path,
+    stem: Path,
+    entities: Sequence[str],
+    background: bool,
+    environ: Mapping[str, str] | None,
 ) -> subprocess.Popen[bytes]:
     file, log = stem.with_suffix(".json"), stem.with_suffix(".log") if background else None
     with file.open("x") as record, open(log or os.devnull, "ab") as output:
@@ -142,6 +164,7 @@ def _spawn(
         process = subprocess.Popen(
             command,
             cwd=base,
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output if background else None,
             stderr=output if background else None,
@@ -179,13 +202,26 @@ def stop(run: Run) -> None:
         raise RunningError(f"{', '.join(run.entities)}: run by {run}; stop it there")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(run.pid, number)
+            _signal(run.pid, number)
         except ProcessLookupError:
             break
         if _ended(run):
             break
-    with suppress(FileNotFoundError):
-        run.file.rename(run.file.with_suffix(STOPPED))
+    if run.file.suffix == ".json":
+        with suppress(FileNotFoundError):
+            run.file.rename(run.file.with_suffix(STOPPED))
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Signal a run's process group, as a terminal does; the run alone if that is ours as well."""
+    try:
+        group = os.getpgid(pid)
+    except ProcessLookupError:  # what it started may live
+        group = pid
+    if group == os.getpgrp():
+        os.kill(pid, number)
+    else:
+        os.killpg(group, number)
 
 
 def _ended(run: Run) -> bool:

@@ -27,8 +27,8 @@ def page_path(config: Config) -> Path:
     return root(config) / "overview.html"
 
 
-def write_page(config: Config, base: Path = Path()) -> Path:
-    """Write the page from the tables and plots that are there."""
+def write_page(config: Config, base: Path = Path(), to: Path | None = None) -> Path:
+    """Write the page from the tables and plots that are there, to a place of its own or another."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     text = template.render(
@@ -38,8 +38,9 @@ def write_page(config: Config, base: Path = Path()) -> Path:
         run=latest_run(root(config), base),
         plain=lambda words: " ".join(words),
     )
-    write_atomically(base / page_path(config), text.encode())
-    return page_path(config)
+    path = to or page_path(config)
+    write_atomically(base / path, text.encode())
+    return path
 
 
 def _given(config: Config) -> dict[str, Any]:

@@ -23,9 +23,11 @@ from ensemake.member.generate import configured_names
 from ensemake.member.plan import Planned, Work
 from ensemake.member.runscript import quoted_words
 from ensemake.member.state import read_status
+from ensemake.member.taking import named_files
 from ensemake.results.outcomes import varying
 from ensemake.show.progress import duration
 from ensemake.sweep.expressions import expression, template
+from ensemake.sweep.upstream import choices
 
 VERBS = {
     "configure": "tags",
@@ -55,13 +57,17 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
         How many jobs a cluster gets at once; None on this machine.
     """
     pending = work.pending()
-    first = work.planned[0]
     lines = [_headline(work, len(pending))]
+    if not work.planned:
+        return lines
+    first = work.planned[0]
+    known = work.known(first)
+    lines += [_row("takes", text) for text in _inputs(work, first)]
     lines += [_row("varies" * (not n), text) for n, text in enumerate(_varying(work))]
     if not work.layout.is_model:
         lines += ["", *_table(work.planned), ""]
     lines.append(_row("command", _command(work, first)))
-    lines += [_row("sets", f"{k}={v}") for k, v in environment(work.settings, first.values).items()]
+    lines += [_row("sets", f"{k}={v}") for k, v in environment(work.settings, known).items()]
     lines += [_row("sets", f"{k} from the environment") for k in passed(work.settings)]
     lines += [_row("files", _listed(_file_texts(work)))] if _file_texts(work) else []
     lines.append(_row("leaves", _listed(work.outputs(first)) or "no declared outputs"))
@@ -112,6 +118,22 @@ def _listed(texts: Sequence[str]) -> str:
     return ", ".join(texts[:SHOWN]) + more
 
 
+def _inputs(work: Work, first: Planned) -> Iterator[str]:
+    """Tell what a member takes from others, as the first one does."""
+    for entity, names in first.inputs:
+        taken, source = work.settings.inputs[entity], work.sources[entity]
+        member = source.by_name[names[0]]
+        files = named_files(taken, source.settings, source.known(member))
+        listed = _listed([f if f == t else f"{f} as {t}" for f, t in files.items()])
+        who = entity if source.layout.is_model else f"a member of {entity}"
+        if taken.members == "all":
+            most = max(len(dict(one.inputs)[entity]) for one in work.planned)
+            who = f"{most} of {len(source.planned)} members of {entity}, with a table"
+        waits = len(source.pending())
+        state = f"; {waits} of those are still to run" if waits else ""
+        yield f"{listed or 'no files'} from {who}{state}"
+
+
 # ---- the table of the members ----
 
 
@@ -153,13 +175,14 @@ def _command(work: Work, member: Planned) -> str:
     own = [source.target for source in _sources(work)]
     exe = work.settings.run_settings.exe
     word = program(exe, own, work.base, work.base / member.directory)
-    first = quoted_words([word, *arguments(work.settings, member.values)])
-    others = further(work.settings, member.values, own, work.base, work.base / member.directory)
+    values = work.known(member)
+    first = quoted_words([word, *arguments(work.settings, values)])
+    others = further(work.settings, values, own, work.base, work.base / member.directory)
     return " : ".join([first, *map(quoted_words, others)])
 
 
 def _sources(work: Work) -> list[Source]:
-    return sources(work.settings.files, work.base, work.planned[0].values)
+    return sources(work.settings.files, work.base, work.known(work.planned[0]))
 
 
 def _file_texts(work: Work) -> list[str]:
@@ -232,10 +255,11 @@ def _mean_seconds(work: Work) -> float | None:
 
 def suspicions(work: Work, pending: int = 0, at_once: int | None = None) -> list[str]:
     """List what looks wrong though it can run."""
-    values = work.planned[0].values
+    values = work.known(work.planned[0])
     found = _sources(work)
     used = used_names(work.settings, found, values)
-    names = [name for name in values if name != "replica"]
+    names = [name for name in work.planned[0].values if name != "replica"]
+    names = [name for name in names if name not in _of_others(work)]
     told = [
         f"{name} reaches no file, argument or variable (only params.json)"
         for name in names
@@ -245,6 +269,14 @@ def suspicions(work: Work, pending: int = 0, at_once: int | None = None) -> list
     if at_once and not work.is_batched:
         told += _too_many_jobs(work, pending, at_once)
     return told
+
+
+def _of_others(work: Work) -> set[str]:
+    """Return parameters that come with the members of others, or decide what is taken of them."""
+    names = set(choices(work.settings))
+    for source in work.sources.values():
+        names |= set(source.planned[0].values if source.planned else ())
+    return names
 
 
 def _too_many_jobs(work: Work, pending: int, at_once: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ from ensemake.member.state import read_status
 from ensemake.results.outcomes import error_line
 
 EXPECTED: dict[str, int] = {}  # members each entity is about to run; the workflow fills it
+CARRYING_ON: set[str] = set()  # entities whose jobs end well even if members failed; likewise
 BAR = 10  # cells a bar has at least
 
 
@@ -87,8 +88,10 @@ class Board:
         tally.running += min(job.slots, job.members)
 
     def finish(self, number: int) -> None:
-        """Note that a job ended well."""
-        self._end(number, "completed")
+        """Note that a job ended well; its members need not have."""
+        job = self._running.get(number)
+        told = job is not None and job.members == 1 and job.entity in CARRYING_ON
+        self._end(number, "failed" if told and not _has_completed(job) else "completed")
 
     def fail(self, number: int) -> Job | None:
         """Note that a job failed, and return it if it ran members."""
@@ -148,6 +151,15 @@ def _job(outputs: list[str]) -> Job | None:
 def _state(marker: Path) -> Path | None:
     """Return the folder of an entity's markers; those of a large ensemble lie in sub-folders."""
     return next((path for path in marker.parents if path.parent.name == ".ensemake"), None)
+
+
+def _has_completed(job: Job | None) -> bool:
+    if job is None:
+        return False
+    place = job.marker.relative_to(job.state).with_suffix("")
+    folder = job.state.parent.parent / job.entity
+    found = map(read_status, (folder / place, folder))  # of a model
+    return any(status is not None and status.status == "completed" for status in found)
 
 
 def _record(job: Job) -> Path:

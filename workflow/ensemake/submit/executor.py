@@ -32,7 +32,7 @@ from ensemake.submit.manager import (
 )
 from ensemake.submit.ticket import Ticket, batches
 
-# Are told of each job that the workload manager has ended, and why.
+# Are told of each job that failed, and why.
 LISTENERS: list[Callable[[Any, str], None]] = []
 
 
@@ -370,9 +370,8 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
             return
         judged = self._manager.reason_in(log, judged)
         ticket.paths.reason.write_text(judged.reason + "\n")
-        if not judged.is_of_the_command:
-            for listener in LISTENERS:
-                listener(info.job, f"{self._manager.name}: {judged.reason}")
+        for listener in LISTENERS:
+            listener(info.job, f"{self._manager.name}: {judged.reason}")
         message = f"{self._manager.name} job {info.external_jobid}: {judged.reason}. "
         self.report_job_error(info, msg=message, aux_logs=[str(log)])
 

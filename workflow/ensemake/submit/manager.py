@@ -33,11 +33,6 @@ class Verdict:
     outcome: JobEnd
     reason: str = ""
 
-    @property
-    def is_of_the_command(self) -> bool:
-        """Whether the command ended by itself: the workload manager has nothing to tell of it."""
-        return self.reason.startswith("exit code")
-
 
 @dataclass(frozen=True)
 class Marker:

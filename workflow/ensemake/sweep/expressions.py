@@ -218,6 +218,9 @@ def _line(error: Exception) -> str:
 
 
 def _reason(error: Exception, params: Mapping[str, Scalar]) -> str:
+    lacks = re.fullmatch(r"'dict object' has no attribute '(\w+)'", str(error))
+    if lacks:  # a member that is an input
+        return f"the input has no parameter {lacks[1]}"
     missing = re.fullmatch(r"'(\w+)' is undefined", str(error))
     if isinstance(error, jinja2.UndefinedError) and missing:
         name = missing[1]

@@ -16,6 +16,7 @@ from ensemake.sweep.bounds import MOST_BITS
 from ensemake.sweep.expressions import Expression, expression
 from ensemake.sweep.identity import member_id
 from ensemake.sweep.spaces import Axis, Distribution, axis, check_scalar
+from ensemake.sweep.upstream import NOTHING, Taken, Upstream, axis_of_members, variable
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 LONGEST = 200
@@ -35,6 +36,7 @@ class Member:
     replica: int
     params: dict[str, Scalar]
     derived: dict[str, Scalar]
+    inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()  # entity, positions of its members
 
     @property
     def values(self) -> dict[str, Scalar]:
@@ -53,6 +55,8 @@ class Members(Sequence[Member]):
         Its config.
     base
         Folder that relative paths (tables, strategy files) start from.
+    upstream
+        Members of others that are points of its spaces, or inputs.
 
     Raises
     ------
@@ -60,10 +64,13 @@ class Members(Sequence[Member]):
         If a space or the strategy cannot be used.
     """
 
-    def __init__(self, name: str, ensemble: Ensemble, base: Path) -> None:
+    def __init__(
+        self, name: str, ensemble: Ensemble, base: Path, upstream: Upstream = NOTHING
+    ) -> None:
         self.name = name
         self.ensemble = ensemble
-        self.axes = axes(ensemble, base)
+        self.axes = axes(ensemble, base, upstream)
+        self.sources = upstream.sources
         self._sets = strategies.combinations(
             self.axes, ensemble.perm_strategy, ensemble.n_models, ensemble.seed, base
         )
@@ -126,8 +133,9 @@ class Members(Sequence[Member]):
         )
 
     def _member(self, position: int, drawn: int) -> Member:
-        params, replica, derived = self._values(drawn)
-        return Member(position, self._name(position, params, replica), replica, params, derived)
+        params, replica, derived, inputs = self._values(drawn)
+        name = self._name(position, params, replica)
+        return Member(position, name, replica, params, derived, inputs)
 
     def __iter__(self) -> Iterator[Member]:
         return (self[i] for i in range(len(self)))
@@ -139,17 +147,29 @@ class Members(Sequence[Member]):
             return member_id(params, replica)
         return _named_by(self.ensemble.naming, params, replica)
 
-    def _values(self, drawn: int) -> tuple[dict[str, Scalar], int, dict[str, Scalar]]:
+    def _values(self, drawn: int) -> tuple[dict[str, Scalar], int, dict[str, Scalar], Taken]:
         which, replica = divmod(drawn, self.ensemble.replicas)
         params = self._sets[which]
-        return params, replica, self._derive(params, replica)
+        taken = tuple((s.entity, s.positions(params, replica)) for s in self.sources)
+        return params, replica, self._derive(params, replica, self._known(taken)), taken
 
-    def _derive(self, params: dict[str, Scalar], replica: int) -> dict[str, Scalar]:
+    def _known(self, taken: Taken) -> dict[str, Any]:
+        """Return the values of the members that are inputs, as formulas know them."""
+        both = zip(self.sources, taken, strict=True)
+        return {
+            variable(source.entity): source.members[found[0]].values
+            for source, (_, found) in both
+            if source.is_one
+        }
+
+    def _derive(
+        self, params: dict[str, Scalar], replica: int, known: Mapping[str, Any]
+    ) -> dict[str, Scalar]:
         derived: dict[str, Scalar] = {}
         for key, formula in self._derived.items():
             values = {**params, **derived, "replica": replica}
             with _at(("derived", key), values):
-                derived[key] = _scalar(formula.evaluate(values))
+                derived[key] = _scalar(formula.evaluate({**known, **values}))
         return derived
 
     @cached_property
@@ -158,10 +178,10 @@ class Members(Sequence[Member]):
         return [drawn for drawn in range(self.drawn) if self._holds(condition, drawn)]
 
     def _holds(self, condition: Expression, drawn: int) -> bool:
-        params, replica, derived = self._values(drawn)
+        params, replica, derived, taken = self._values(drawn)
         values = {**params, **derived, "replica": replica}
         with _at(("where",), values):
-            return bool(condition.evaluate(values))
+            return bool(condition.evaluate({**self._known(taken), **values}))
 
 
 def _named_by(key: str, params: Mapping[str, Scalar], replica: int) -> str:
@@ -199,17 +219,21 @@ def _scalar(value: Any) -> Scalar:
     raise ValueError(f"is {value!r}; it must be a finite number, text, or true or false")
 
 
-def axes(ensemble: Model, base: Path) -> list[Axis]:
+def axes(ensemble: Model, base: Path, upstream: Upstream = NOTHING) -> list[Axis]:
     """Return the spaces of all parameters, in the order of the config."""
-    return [axis(key, spec, base) for key, spec in ensemble.params.items()]
+    points, own = upstream.points, ensemble.params
+    return [
+        axis_of_members(key, points[key], own) if key in points else axis(key, spec, base)
+        for key, spec in own.items()
+    ]
 
 
-def expand(name: str, entity: Model, base: Path) -> Members:
+def expand(name: str, entity: Model, base: Path, upstream: Upstream = NOTHING) -> Members:
     """Return the members of an ensemble, or the one of a model."""
     if isinstance(entity, Ensemble):
-        return Members(name, entity, base)
+        return Members(name, entity, base, upstream)
     fields = {key: getattr(entity, key) for key in Model.model_fields}
-    return Members(name, Ensemble.model_construct(**fields), base)
+    return Members(name, Ensemble.model_construct(**fields), base, upstream)
 
 
 def duplicates(names: Sequence[str]) -> Iterator[tuple[int, int]]:

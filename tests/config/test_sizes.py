@@ -42,10 +42,10 @@ TOO_LARGE = {
 def test_too_large(kind: str, tmp_path: Path) -> None:
     text, words = TOO_LARGE[kind]
     (tmp_path / "config.yaml").write_text(text)
-    began = time.monotonic()
+    began = time.process_time()  # of CPU: the machine may be busy
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "config.yaml")
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert words in str(caught.value)
     assert caught.value.faults[0].line
 

@@ -7,6 +7,7 @@ import os
 import resource
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 from ensemake.check import expanded, load_config
 from ensemake.config import schema
 from ensemake.config.faults import ConfigError
+from ensemake.errors import NotYetKnownError
+from ensemake.member.expansion import Expansion
 from ensemake.show.preview import preview_lines
 
 from ..conftest import REPOSITORY
@@ -63,6 +66,18 @@ BASIS: dict[str, Any] = {
             "perm_strategy": "sobol",
             "n_models": 4,
             "seed": 1,
+            "run_settings": {"exe": "echo"},
+        },
+        "t": {
+            "params": {"from_s": {"members": "s"}, "w": [1, 2]},
+            "inputs": {
+                "m": {"files": {"run.out": "m.out"}},
+                "s": {"files": {"out_{{ x }}.json": "in.json"}},
+            },
+            "run_settings": {"exe": "echo"},
+        },
+        "u": {
+            "params": {"best": {"members": "s", "where": "f < 2", "sort_by": "f", "first": 2}},
             "run_settings": {"exe": "echo"},
         },
     },
@@ -199,9 +214,11 @@ def looked_at(text: str | bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     try:
-        document = _document()
-        for name in document[1].entities:
-            preview_lines(expanded(*document, name))
+        document, config = _document()
+        expansion = Expansion(config)
+        for name in config.entities:
+            with suppress(NotYetKnownError):
+                preview_lines(expanded(document, expansion.work, name))
     except ConfigError as error:
         for line in str(error).split("\n"):
             assert line.isprintable()

@@ -117,3 +117,21 @@ def test_a_full_disk_is_told_in_words(project: Project, keys: dict[str, object],
     assert "File " not in told
     assert done.returncode == 0, done.stderr
     assert "all 12 completed" in done.stderr
+
+
+def test_what_killed_writers_left_is_cleared(project: Project) -> None:
+    project.write("in.cfg", "x")
+    project.ensemble(files={"to_copy": ["in.cfg"]})
+    done = project.run()
+    assert done.returncode == 0, done.stderr
+    again, kept = project.member(x=1), project.member(x=2)
+    folders = [project.results, project.results / ".ensemake", again.parent, again]
+    for folder in (*folders, project.results / ".ensemake" / "sweep"):
+        (folder / ".ensemake-0123456789ab.tmp").touch()
+    own = kept / ".0123456789ab.tmp"  # a program's
+    own.touch()
+    (again / "out.json").unlink()
+    done = project.run()
+    assert done.returncode == 0, done.stderr
+    assert list(project.results.rglob("*.tmp")) == [own]
+    assert not (again / "previous").exists()

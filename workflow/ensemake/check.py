@@ -23,7 +23,12 @@ from ensemake.member.command import filled, program_fault, template_of
 from ensemake.member.expansion import trial_upstream
 from ensemake.member.files import KEYS, Entry, Source, clashes, entries, is_filled, sources
 from ensemake.member.generate import configured
-from ensemake.member.input_faults import choice_problems, graph_problems, input_problems
+from ensemake.member.input_faults import (
+    choice_problems,
+    graph_problems,
+    input_problems,
+    same_job_problems,
+)
 from ensemake.member.layout import OWN, RESERVED_ENTITIES, TABLES, root
 from ensemake.member.plan import Work
 from ensemake.member.runscript import IS_FOR_BASH
@@ -202,6 +207,7 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
     except (ValueError, OSError, IndexError):  # told of the others
         return
     problems = [
+        *same_job_problems(config, name),
         *_params(entity, base, upstream),
         *_choices(config, entity, upstream),
         *_files(entity, base, base / root(config)),

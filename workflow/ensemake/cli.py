@@ -319,7 +319,11 @@ def prune_command(question: Question, entities: Sequence[str], yes: bool) -> Non
     """List members that the config no longer describes."""
     from ensemake.results.prune import prune, prune_advice
 
-    lines = [line for work in question.works(entities) for line in prune(work, yes)]
+    works, lines = question.works(entities), list[str]()
+    everyone = works if not entities else question.works()
+    for work in reversed(works):  # those that take first: then nobody takes from what goes
+        takers = [other for other in everyone if work.entity in other.sources]
+        lines += prune(work, yes, takers)
     click.echo("\n".join(map(printable, [*lines, prune_advice(len(lines), yes)])))
 
 

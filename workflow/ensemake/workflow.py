@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from inspect import Parameter
 from math import prod
@@ -48,7 +49,7 @@ from ensemake.member.expansion import Expansion
 from ensemake.member.files import sources
 from ensemake.member.launchers import STEPS
 from ensemake.member.layout import Layout, config_copy, layout, root
-from ensemake.member.plan import Plan, Planned, Work, save_work
+from ensemake.member.plan import Plan, Planned, Work, plan_id, save_work
 from ensemake.member.state import State, StatusFile, is_generated, state
 from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
@@ -110,8 +111,8 @@ class ExperimentRules:
 
     @property
     def sources(self) -> "list[EntityRules]":
-        """Those that others take from: their jobs end well, and another tells what failed."""
-        return [entity for entity in self.entities if entity.is_source]
+        """Those whose ends others wait for, or whose members end in jobs of others."""
+        return [entity for entity in self.entities if entity.is_source or entity.rides_with]
 
     def verdicts(self, wildcards: object) -> list[str]:
         """Markers of the sources whose members all completed, as far as some are to run."""
@@ -420,7 +421,8 @@ class EntityRules:
         if not self.experiment.is_main:
             return []
         self.wait()
-        return [self.completed] if self.carries_on and self.pending else []
+        is_told = self.carries_on or self.rides_with is not None
+        return [self.completed] if is_told and self.pending else []
 
     @property
     def completed(self) -> str:
@@ -467,16 +469,65 @@ class EntityRules:
     @cached_property
     def chunks(self) -> dict[str, Plan]:
         """Pending members in plans; in a run, saved for the scripts."""
-        forced = time.time_ns() if self._is_forced else 0
-        left = [] if forced or not self.pending else self._left_in_queue()
-        chunks = dict(self.work.chunks(self.pending, forced, left)) if self.pending else {}
+        chunks = {**self._plans, **self.riders}
         if self.experiment.is_run:
             self._apply(chunks)
-        names = chunks if self.is_batched else map(self._place, self.pending)
+        names = self._plans if self.is_batched else map(self._place, self.pending)
         self.experiment.make_anew(map(self.layout.done, names))
-        if self.pending and self.is_source:
+        if self.pending and self in self.experiment.sources:
             self.experiment.make_anew([self.ended, self.completed])
         return chunks
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        """Plans of the members that have jobs of their entity's own."""
+        riding = {member.name for plan in self.riders.values() for member in plan.members}
+        pending = [member for member in self.pending if member.name not in riding]
+        left = [] if self._forced or not pending else self._left_in_queue()
+        plans = dict(self.work.chunks(pending, self._forced, left)) if pending else {}
+        followers = [entity for entity in self.experiment.entities if entity.rides_with is self]
+        return dict(self._followed(plan, followers) for plan in plans.values())
+
+    @cached_property
+    def _forced(self) -> int:
+        return time.time_ns() if self._is_forced else 0
+
+    # ---- members that run in the jobs of those they follow ----
+
+    @cached_property
+    def rides_with(self) -> "EntityRules | None":
+        """The entity in whose jobs members run."""
+        batch = self.settings.batch_settings
+        return self.experiment.by_name[batch.with_] if batch and batch.with_ else None
+
+    def _followed(self, plan: Plan, entities: "Iterable[EntityRules]") -> tuple[str, Plan]:
+        """Return a plan with those that follow its members, under its id."""
+        names = {member.name for member in plan.members}
+        follow = [
+            follower for entity in entities if (follower := entity.following(self.name, names))
+        ]
+        whole = replace(plan, followers=follow) if follow else plan
+        return plan_id(whole), whole
+
+    def following(self, source: str, names: set[str]) -> Plan | None:
+        """Return a plan of the pending members that follow one of these; None if there are none."""
+        if not self.is_known:
+            return None
+        found = [one for one in self.pending if names.issuperset(dict(one.inputs)[source])]
+        return self.work.plan(found, self._forced) if found else None
+
+    @cached_property
+    def riders(self) -> dict[str, Plan]:
+        """Plans of the members that run in the jobs of those they follow, by id."""
+        return {plan_id(plan): plan for _, plan in self._rides}
+
+    @property
+    def _rides(self) -> Iterator[tuple[str, Plan]]:
+        """The job of each such plan."""
+        if self.rides_with is not None:
+            for chunk, plan in self.rides_with._plans.items():
+                mine = [one for one in plan.followers if one.entity == self.name]
+                yield from ((chunk, one) for one in mine)
 
     def _left_in_queue(self) -> list[str]:
         """Batches that were submitted to a cluster by a run that never learned their end."""
@@ -531,14 +582,15 @@ class EntityRules:
     @of_wildcards
     def inputs_for(self, wildcards: Any) -> list[str]:
         """Markers of what a member, or the members of a batch, take from others."""
-        if not self.experiment.is_main or not self.sources:
+        if not self.experiment.is_main or not (self.sources or self.is_batched):
             return []
         chunk = getattr(wildcards, "chunk", None)
-        member = self._planned.get(self._member(wildcards))
-        members = self.chunks[chunk].members if chunk else [member] if member else []
+        member = None if chunk else self._planned.get(self._member(wildcards))
+        plans = [self.chunks[chunk], *self.chunks[chunk].followers] if chunk else []
+        members = [one for plan in plans for one in plan.members] + ([member] if member else [])
         taken: dict[str, dict[str, None]] = {}
-        for one in members:
-            for entity, names in one.inputs:
+        for entity, names in (both for one in members for both in one.inputs):
+            if entity != self.name:  # of which followers take, in the same job
                 taken.setdefault(entity, {}).update(dict.fromkeys(names))
         by_name = self.experiment.by_name
         return [path for name, names in taken.items() for path in by_name[name].ends_of(names)]
@@ -556,8 +608,9 @@ class EntityRules:
     def _ends(self) -> dict[str, str]:
         """Markers of the members that are to run, by name."""
         if self.is_batched:
-            plans = self.chunks.items()
-            return {m.name: str(self.layout.done(c)) for c, plan in plans for m in plan.members}
+            own = [(self.done_of(chunk), plan) for chunk, plan in self._plans.items()]
+            own += [(self.rides_with.done_of(j), p) for j, p in self._rides if self.rides_with]
+            return {member.name: marker for marker, plan in own for member in plan.members}
         return {m.name: str(self.layout.done(self._place(m))) for m in self.pending}
 
     @of_wildcards
@@ -566,7 +619,11 @@ class EntityRules:
         if not self.experiment.is_main:
             return []
         chunk = getattr(wildcards, "chunk", None) or self._chunk_of.get(self._member(wildcards))
-        return [self._generated(chunk)] if chunk else []
+        if not chunk:
+            return []
+        others = [(self.experiment.by_name[p.entity], p) for p in self.chunks[chunk].followers]
+        with_them = [entity._generated(plan_id(plan)) for entity, plan in others if entity.chunks]
+        return [self._generated(chunk), *with_them]
 
     def all_done(self, wildcards: object) -> list[str]:
         """Markers of all that has to run; the table is made anew if there are any."""
@@ -585,8 +642,13 @@ class EntityRules:
         """Markers of the ends of all that has to run."""
         if not self.experiment.is_main:
             return []
-        names = self.chunks if self.is_batched else map(self._place, self.pending)
-        return [str(self.layout.done(name)) for name in names]
+        names = self._plans if self.is_batched else map(self._place, self.pending)
+        with_others = [self.rides_with.done_of(job) for job, _ in self._rides if self.rides_with]
+        return [*(str(self.layout.done(name)) for name in names), *with_others]
+
+    def done_of(self, place: str) -> str:
+        """Marker of a member or a batch."""
+        return str(self.layout.done(place))
 
     def _ask(self) -> None:
         """Note that this run is to run members."""
@@ -682,7 +744,9 @@ class EntityRules:
         """Directories of the members that a job of ours runs, none for other jobs."""
         wildcards = job.wildcards
         if job.rule.name == f"batch_{self.rule}":
-            return [Path(member.directory) for member in self.chunks[wildcards.chunk].members]
+            plan = self.chunks[wildcards.chunk]
+            plans = [plan, *plan.followers]
+            return [Path(member.directory) for one in plans for member in one.members]
         return [self.layout.member(self._member(wildcards))] if job.rule.name == self.rule else []
 
     # ---- resources ----

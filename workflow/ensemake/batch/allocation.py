@@ -119,10 +119,11 @@ def launcher_fault(launcher: str, environ: Mapping[str, str], which: Which = shu
         The environment of the process, usually ``os.environ``.
     """
     name = Path(launcher).name
-    manager = workload_manager(environ, which)
-    if name == "jsrun" and manager in ("slurm", "pbs") and not which(launcher):
-        instead = "srun" if manager == "slurm" else "mpiexec"
-        return f"jsrun is a command of LSF, and this is {manager.upper()}; use {instead} or auto"
+    if name == "jsrun" and not which(launcher):
+        manager = workload_manager(environ, which)
+        instead = {"slurm": "srun", "pbs": "mpiexec"}.get(manager)
+        told = f"jsrun is a command of LSF, and this is {manager.upper()}; use {instead} or auto"
+        return told if instead else ""
     if name in ("mpiexec", "mpirun") and _translates_for_slurm(which(launcher)):
         return (
             f"{which(launcher)} is Slurm's wrapper, which starts no MPI; use srun, or load the "

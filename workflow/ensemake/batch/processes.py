@@ -69,7 +69,8 @@ class Processes:
         try:
             pid = _spawn(task)
         except OSError as error:
-            print(f"ensemake: {task.directory}: {error}", file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # the log's disk may be full as well
+                os.write(sys.stderr.fileno(), f"ensemake: {task.directory}: {error}\n".encode())
             self._ended.append(End(task.number, 126, "failed"))
             self._wake_writer.send(b"\0")
             return

@@ -199,9 +199,9 @@ def _planned(
         (entity, tuple(source.members[position].name for position in positions))
         for source, (entity, positions) in zip(sources, member.inputs, strict=True)
     )
-    directory, values = str(work.layout.member(place)), member.values
+    directory, values = work.layout.directory_of(place), member.values
     planned = Planned(member.name, directory, "", values, inputs)
-    known = known_values(work.settings, planned, origins)
+    known = known_values(work.settings, planned, origins) if recipe.is_filled else values
     try:
         digest = recipe.digest(values, known, chain_of(work.settings, inputs, origins))
     except ValueError as error:

@@ -10,7 +10,7 @@ from ensemake.config.schema import Config, Model
 from ensemake.member.layout import OWN
 from ensemake.member.taking import named_files
 from ensemake.sweep.expressions import expression
-from ensemake.sweep.upstream import choice_of, takes_from
+from ensemake.sweep.upstream import choice_of
 
 
 def graph_problems(config: Config, name: str) -> Iterator[Problem]:
@@ -24,6 +24,27 @@ def graph_problems(config: Config, name: str) -> Iterator[Problem]:
         elif way := _way(config, other, name):
             told = " takes from ".join([name, *way])
             yield path, f"goes round in a circle: {told}; leave one of them out"
+
+
+def same_job_problems(config: Config, name: str) -> Iterator[Problem]:
+    """Yield what is wrong with running the members of an entity in the jobs of another."""
+    entity, path = config.entities[name], ("batch_settings", "with")
+    other = entity.batch_settings.with_ if entity.batch_settings else None
+    if other is None:
+        return
+    if other not in entity.inputs:
+        yield path, f"{other!r} is no input; name one of those that it takes from"
+        return
+    if entity.inputs[other].members != "one":
+        yield path, f"gathers all of {other}; only what takes from one member can run with it"
+    if config.entities[other].batch_settings is None:
+        yield path, f"{other} has no batch_settings: its members have a job each"
+    for between in sources_of(config, name):
+        if between != other and _way(config, between, other):
+            yield (
+                path,
+                f"takes from {between} too, which needs the end of {other}; leave out `with`",
+            )
 
 
 def _references(entity: Model) -> Iterator[tuple[KeyPath, str]]:
@@ -113,15 +134,3 @@ def input_problems(
             if first != f"the input {name}":
                 message = f"{target!r} comes from {first} too; give it another name"
                 yield path, f"{message} (files: {{there: here}})"
-    yield from _with(entity)
-
-
-def _with(entity: Model) -> Iterator[Problem]:
-    other = entity.batch_settings.with_ if entity.batch_settings else None
-    if other is None:
-        return
-    path = ("batch_settings", "with")
-    if other not in takes_from(entity) or other not in entity.inputs:
-        yield path, f"{other!r} is no input; name one of those that it takes from"
-    elif entity.inputs[other].members != "one":
-        yield path, f"gathers all of {other}; only what takes from one member can run with it"

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Layout:
     entity: str
     is_model: bool
 
-    @property
+    @cached_property
     def directory(self) -> Path:
         """Folder of the tables and of the members."""
         return self.root / self.entity
@@ -42,6 +43,10 @@ class Layout:
     def member(self, place: str) -> Path:
         """Directory of a member, from its name or its place; of a model, the model's own."""
         return self.directory if self.is_model else self.directory / place
+
+    def directory_of(self, place: str) -> str:
+        """Return the same as text, quickly."""
+        return str(self.directory) if self.is_model else f"{self.directory}/{place}"
 
     def place(self, name: str, directory: str) -> str:
         """Return what stands for a member in the rules: its name, behind that of a sub-folder."""

@@ -324,7 +324,7 @@ def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
     planned = [
         Planned(
             name,
-            str(where.member(place)),
+            where.directory_of(place),
             digest,
             dict(zip(names, values, strict=True)),
             _inputs(inputs, number),

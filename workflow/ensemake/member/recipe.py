@@ -76,14 +76,14 @@ def recipe_hash(entity: Model, base: Path) -> str:
 class Recipe:
     """The recipe of each member: what all share, and the files that only it gets.
 
-    A file that several members get is read once.
+    A file that several members get is read once. ``is_filled`` says whether there are such files.
     """
 
     def __init__(self, entity: Model, base: Path, shared: str | None = None) -> None:
         self.entity, self.base = entity, base
         self.shared = shared or recipe_hash(entity, base)
         self._fingerprints = cache(self._of_entry)
-        self._are_filled = are_filled(entity.files)
+        self.is_filled = are_filled(entity.files)
 
     def digest(
         self,
@@ -113,7 +113,7 @@ class Recipe:
         return recipe_digest(_hash([recipe, chain]) if chain else recipe, params)
 
     def _recipe(self, values: Mapping[str, Scalar]) -> str:
-        if not self._are_filled:
+        if not self.is_filled:
             return self.shared
         own = [e for e in entries(self.entity.files, values) if is_filled(self._text(e))]
         return _hash([self.shared, [self._fingerprints(entry) for entry in own]])

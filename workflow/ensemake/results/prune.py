@@ -1,19 +1,22 @@
 """What the config no longer describes, members and older results: listed, deleted on demand."""
 
 import os
+import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ensemake.atomic import LARGEST, read_whole
 from ensemake.lock import hold
 from ensemake.member.plan import Work
 from ensemake.member.previous import FOLDER
 from ensemake.results.outcomes import leftovers
 
 
-def prune(work: Work, confirmed: bool) -> list[str]:
+def prune(work: Work, confirmed: bool, takers: Sequence[Work] = ()) -> list[str]:
     """List, or delete, an entity's leftover member directories, and what older recipes left.
 
     Parameters
@@ -22,6 +25,8 @@ def prune(work: Work, confirmed: bool) -> list[str]:
         The entity's members as the config describes them now.
     confirmed
         Whether to delete. Only directories that hold a run.sh are ever considered.
+    takers
+        The entities that take from it: what their members still use is told.
 
     Returns
     -------
@@ -36,6 +41,7 @@ def prune(work: Work, confirmed: bool) -> list[str]:
     if confirmed:  # a run may be working on what the config described when it began
         hold(work.base / work.layout.lock, work.entity)
     found = leftovers(work)
+    used = _used(work.entity, takers) if found else {}
     for path in found if confirmed else []:
         _remove(path)
         place = work.layout.place(path.name, str(path.relative_to(work.base)))
@@ -44,9 +50,29 @@ def prune(work: Work, confirmed: bool) -> list[str]:
             with suppress(OSError):  # a sub-folder that still holds others
                 path.parent.rmdir()
     verb = "deleted" if confirmed else "would delete"
-    return [f"{verb} {path}" for path in found] + [
-        f"{verb} {line}" for line in _previous(work, confirmed)
-    ]
+    lines = [f"{verb} {path}{used.get(path.name, '')}" for path in found]
+    return [*lines, *(f"{verb} {line}" for line in _previous(work, confirmed))]
+
+
+def _used(entity: str, takers: Sequence[Work]) -> dict[str, str]:
+    """Return who takes from which members, by their names: as each run.sh has it."""
+    pattern = re.compile(rf"(?<=[( ]){re.escape(entity)}/([\w.-]+) ")
+    users: dict[str, Counter[str]] = {}
+    for taker in takers:
+        for path in [*(taker.base / one.directory for one in taker.planned), *leftovers(taker)]:
+            with suppress(OSError, ValueError):
+                text = read_whole(path / "run.sh", LARGEST).decode(errors="replace")
+                for name in set(pattern.findall(text.partition("_ensemake_start")[0])):
+                    users.setdefault(name, Counter())[taker.entity] += 1
+    return {
+        name: f", from which {_listed(counts)} take{'s' * (counts.total() == 1)}"
+        for name, counts in users.items()
+    }
+
+
+def _listed(counts: Counter[str]) -> str:
+    members = (f"{n} member{'s' * (n > 1)} of {entity}" for entity, n in counts.items())
+    return " and ".join(members)
 
 
 def prune_advice(count: int, confirmed: bool) -> str:

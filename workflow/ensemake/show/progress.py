@@ -6,7 +6,7 @@ What a batch has done so far is read from the record beside its plan.
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ class Job:
     members: int = 1
     over: Counter[str] = field(default_factory=Counter)  # its members that ended, by outcome
     slots: int = 1
+    has_record: bool = False
     read: int = 0  # bytes of its record that were there before it, or have been read
 
     @property
@@ -122,7 +123,9 @@ class Board:
             self._count(job, job.over + Counter({outcome: left}))
 
     def _read_on(self, job: Job) -> None:
-        over = _outcomes_in_record(job) if job.members > 1 else job.over
+        over, others = _outcomes_in_record(job) if job.has_record else (job.over, {})
+        for entity, more in others.items():
+            self._tally(entity).over.update(more)
         if over != job.over:
             before = _active(job)
             self._count(job, over)
@@ -143,7 +146,9 @@ def _job(outputs: list[str]) -> Job | None:
     job = Job(state, marker)
     plan = marker.with_suffix(".plan.json")
     if plan.exists():
-        job.members = len(json.loads(plan.read_bytes())["members"])
+        data = json.loads(plan.read_bytes())
+        job.members = len(data["members"])
+        job.has_record = job.members > 1 or "followers" in data
         job.read = _size(_record(job))
     return job
 
@@ -174,8 +179,10 @@ def _active(job: Job) -> int:
     return min(job.slots, job.members - job.over.total())
 
 
-def _outcomes_in_record(job: Job) -> Counter[str]:
+def _outcomes_in_record(job: Job) -> tuple[Counter[str], dict[str, Counter[str]]]:
     """Return the outcomes by what the record has told so far; whole lines only.
+
+    Those of entities whose members run in the job as well are what came in since the last time.
 
     A cluster may start a batch again; it then skips what it completed before. Cut off from its
     node, it may even do so while the first one still runs.
@@ -185,16 +192,23 @@ def _outcomes_in_record(job: Job) -> Counter[str]:
             file.seek(job.read)
             text = file.read()
     except FileNotFoundError:
-        return job.over
+        return job.over, {}
+    others: dict[str, Counter[str]] = defaultdict(Counter)
     text = text[: text.rfind(b"\n") + 1]
     job.read += len(text)
     over = job.over.copy()
     for event in map(json.loads, text.splitlines()):
         if event["event"] == "start":
             over = Counter(completed=event["skipped"])
+        elif event["event"] == "end" and event.get("entity", job.entity) != job.entity:
+            others[event["entity"]][_kind(event["status"])] += 1
         elif event["event"] == "end" and over.total() < job.members:
-            over["completed" if event["status"] in ("completed", "skipped") else "failed"] += 1
-    return over
+            over[_kind(event["status"])] += 1
+    return over, others
+
+
+def _kind(status: str) -> str:
+    return "completed" if status in ("completed", "skipped") else "failed"
 
 
 # ---- in words ----

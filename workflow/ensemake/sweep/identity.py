@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 VERSION = 1
+_AS_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(value: Any) -> str:
     """Return JSON with sorted keys and no blanks; 1, 1.0, "1" and true stay different."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _AS_JSON.encode(value)
 
 
 def member_id(params: Mapping[str, Any], replica: int = 0) -> str:

@@ -75,6 +75,7 @@ class Members(Sequence[Member]):
             self.axes, ensemble.perm_strategy, ensemble.n_models, ensemble.seed, base
         )
         self._derived = {key: expression(text) for key, text in ensemble.derived.items()}
+        self._has_formulas = bool(self._derived or ensemble.where)
 
     def __len__(self) -> int:
         if self.ensemble.where is None:
@@ -155,6 +156,8 @@ class Members(Sequence[Member]):
 
     def _known(self, taken: Taken) -> dict[str, Any]:
         """Return the values of the members that are inputs, as formulas know them."""
+        if not self._has_formulas:
+            return {}
         both = zip(self.sources, taken, strict=True)
         return {
             variable(source.entity): source.members[found[0]].values

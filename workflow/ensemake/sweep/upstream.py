@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -223,6 +223,7 @@ def axis_of_members(key: str, others: Others, own: Iterable[str]) -> Axis:
     return Axis((*names, key), points)
 
 
+@cache
 def variable(entity: str) -> str:
     """Return how formulas and templates call an entity: ``Training-Ensemble`` has no dash there."""
     name = re.sub(r"\W", "_", entity, flags=re.ASCII)

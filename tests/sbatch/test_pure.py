@@ -8,7 +8,7 @@ from ensemake.submit.calls import Answer
 from ensemake.submit.manager import JobEnd, Marker, Reply
 from snakemake_executor_plugin_sbatch import commands, listing
 from snakemake_executor_plugin_sbatch.request import sbatch_arguments
-from snakemake_executor_plugin_sbatch.verdict import ENDED, trouble, verdict
+from snakemake_executor_plugin_sbatch.verdict import ENDED, slurm_verdict, trouble
 
 # Requests
 
@@ -79,7 +79,7 @@ def test_a_listing_is_read_whatever_names_hold():
     assert found["8_3"]["reason"] == "ReqNodeNotAvail, n1 down"
     assert found["9"] == {"state": "CANCELLED"}
     assert len(found) == 3
-    assert [listing.index_of(job) for job in found] == ["", "3", ""]
+    assert [listing.task_of(job) for job in found] == ["", "3", ""]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ TOLD, LATE = Marker("7", 0, "TERM"), Marker("7", 143, "LIMIT")
     ],
 )
 def test_the_marker_counts_first_then_slurms_word(record, marker, outcome, reason):
-    found = verdict({"state": record} if isinstance(record, str) else record, marker)
+    found = slurm_verdict({"state": record} if isinstance(record, str) else record, marker)
     assert found.outcome is outcome
     assert found.reason.startswith(reason)
     assert bool(found.reason) == bool(reason)
@@ -158,7 +158,7 @@ def test_the_marker_counts_first_then_slurms_word(record, marker, outcome, reaso
 
 @pytest.mark.parametrize("state", sorted(ENDED.keys() - {"COMPLETED", "FAILED", "PREEMPTED"}))
 def test_a_bad_end_is_told_by_its_name(state):
-    found = verdict({"state": state, "reason": "None"}, BAD)
+    found = slurm_verdict({"state": state, "reason": "None"}, BAD)
     assert (found.outcome, found.reason) == (JobEnd.FAILURE, ENDED[state])
     assert found.reason.startswith(state)
 
@@ -167,7 +167,7 @@ def test_a_bad_end_is_told_by_its_name(state):
     "state", ["CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "RESIZING", "SUSPENDED"]
 )
 def test_all_else_goes_on(state):
-    assert verdict({"state": state, "reason": ""}, None).outcome is JobEnd.WAIT
+    assert slurm_verdict({"state": state, "reason": ""}, None).outcome is JobEnd.WAIT
 
 
 @pytest.mark.parametrize(
@@ -189,4 +189,4 @@ def test_all_else_goes_on(state):
 def test_what_keeps_a_job_waiting_is_told_if_it_is_not_its_turn(state, reason, told, outcome):
     record = {"state": state, "reason": reason}
     assert trouble(record) == told
-    assert verdict(record, None).outcome is outcome
+    assert slurm_verdict(record, None).outcome is outcome

@@ -6,7 +6,7 @@ from ensemake.submit.executor import SubmitExecutor
 from ensemake.submit.settings import common_settings
 
 from .pbs import Pbs
-from .settings import PbsSettings
+from .settings import PbsOptions
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -21,4 +21,4 @@ class PbsExecutor(SubmitExecutor):
 
 
 Executor = PbsExecutor
-ExecutorSettings = PbsSettings
+ExecutorSettings = PbsOptions

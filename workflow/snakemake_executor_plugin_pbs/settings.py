@@ -7,7 +7,7 @@ from ensemake.submit.settings import SubmitSettings, logdir
 
 
 @dataclass
-class PbsSettings(SubmitSettings):
+class PbsOptions(SubmitSettings):
     """Options of the PBS executor."""
 
     logdir: Path = logdir(".snakemake/pbs_logs")  # noqa: RUF009  (it returns a field)

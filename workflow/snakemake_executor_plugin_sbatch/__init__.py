@@ -5,7 +5,7 @@ from __future__ import annotations
 from ensemake.submit.executor import SubmitExecutor
 from ensemake.submit.settings import common_settings
 
-from .settings import SbatchSettings
+from .settings import SbatchOptions
 from .slurm import Slurm
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
@@ -20,4 +20,4 @@ class SbatchExecutor(SubmitExecutor):
 
 
 Executor = SbatchExecutor
-ExecutorSettings = SbatchSettings
+ExecutorSettings = SbatchOptions

@@ -22,6 +22,6 @@ def parse(text: str) -> Listing:
     return found
 
 
-def index_of(job_id: str) -> str:
+def task_of(job_id: str) -> str:
     """Return the array index in ``9_3``, else an empty string."""
     return job_id.partition("_")[2]

@@ -54,7 +54,7 @@ def sbatch_arguments(resources: Resources, threads: int) -> list[str]:
         **memory(resources),
         **gpus(resources),
         **limit(resources),
-        **named(resources),
+        **site_options(resources),
     }
     taken = overruled(extra)
     return [
@@ -102,7 +102,7 @@ def limit(resources: Resources) -> dict[str, object]:
     return {"time": minutes, **warning}
 
 
-def named(resources: Mapping[str, object]) -> dict[str, object]:
+def site_options(resources: Mapping[str, object]) -> dict[str, object]:
     """Return what sites have words for."""
     found: dict[str, object] = {}
     for option, names in NAMED.items():

@@ -7,7 +7,7 @@ from ensemake.submit.settings import SubmitSettings, logdir
 
 
 @dataclass
-class SbatchSettings(SubmitSettings):
+class SbatchOptions(SubmitSettings):
     """Options of the Slurm executor."""
 
     logdir: Path = logdir(".snakemake/sbatch_logs")  # noqa: RUF009  (it returns a field)

@@ -26,7 +26,7 @@ from ensemake.submit.resources import Resources
 
 from . import commands, listing
 from .request import sbatch_arguments
-from .verdict import ENDED, trouble, verdict
+from .verdict import ENDED, slurm_verdict, trouble
 
 LARGEST = 1000  # jobs in one array
 # Where memory is watched by polling, Slurm calls the job FAILED; its log tells.
@@ -97,7 +97,7 @@ class Slurm(Manager):
         if found is None:
             raise WorkflowError("Slurm does not say which jobs are in the queue.")
         return [
-            Queued(job_id, record.get("name", ""), listing.index_of(job_id))
+            Queued(job_id, record.get("name", ""), listing.task_of(job_id))
             for job_id, record in found.items()
         ]
 
@@ -105,9 +105,9 @@ class Slurm(Manager):
         """Call scancel once."""
         return commands.scancel(job_ids) if job_ids else ""
 
-    def verdict(self, record: Record | None, marker: Marker | None) -> Verdict:
+    def slurm_verdict(self, record: Record | None, marker: Marker | None) -> Verdict:
         """Judge by the marker, then by Slurm's record."""
-        return verdict(record, marker)
+        return slurm_verdict(record, marker)
 
     def state(self, record: Record) -> str:
         """Return the state's name."""

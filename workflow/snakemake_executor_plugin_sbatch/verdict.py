@@ -36,7 +36,7 @@ ODD_STATES = ("REQUEUE_HOLD", "SPECIAL_EXIT", "SUSPENDED", "STOPPED", "RESV_DEL_
 WAITING = ("PENDING", "REQUEUED", *ODD_STATES)
 
 
-def verdict(record: Record | None, marker: Marker | None) -> Verdict:
+def slurm_verdict(record: Record | None, marker: Marker | None) -> Verdict:
     """Judge a job.
 
     Parameters

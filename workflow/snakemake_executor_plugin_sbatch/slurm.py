@@ -105,7 +105,7 @@ class Slurm(Manager):
         """Call scancel once."""
         return commands.scancel(job_ids) if job_ids else ""
 
-    def slurm_verdict(self, record: Record | None, marker: Marker | None) -> Verdict:
+    def verdict(self, record: Record | None, marker: Marker | None) -> Verdict:
         """Judge by the marker, then by Slurm's record."""
         return slurm_verdict(record, marker)
 

@@ -63,6 +63,7 @@ from ensemake.submit.executor import LISTENERS
 from ensemake.sweep.upstream import choices, takes_from
 
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
+GROUP = 300  # members
 PATIENCE_S = 5.0  # of one who has stopped a run, for its tables
 ATTEMPT = "ensemake_attempt"  # a resource, for only those know it
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
@@ -642,9 +643,28 @@ class EntityRules:
         """Markers of the ends of all that has to run."""
         if not self.experiment.is_main:
             return []
-        names = self._plans if self.is_batched else map(self._place, self.pending)
         with_others = [self.rides_with.done_of(job) for job, _ in self._rides if self.rides_with]
-        return [*(str(self.layout.done(name)) for name in names), *with_others]
+        if len(self._groups) <= 1 or self.is_batched:
+            names = self._plans if self.is_batched else map(self._place, self.pending)
+            return [*map(self.done_of, names), *with_others]
+        markers = [self.gathered.replace("{group}", number) for number in self._groups]
+        self.experiment.make_anew(markers)
+        return [*markers, *with_others]
+
+    @property
+    def gathered(self) -> str:
+        """Marker of the ends of some hundred members: many inputs cost a job their square."""
+        return str(self.layout.state / "{group}.gathered")
+
+    def group(self, wildcards: Any) -> list[str]:
+        """Markers of the ends of a group of members."""
+        return self._groups[wildcards.group] if self.experiment.is_main else []
+
+    @cached_property
+    def _groups(self) -> dict[str, list[str]]:
+        markers = [self.done_of(self._place(member)) for member in self.pending]
+        starts = range(0, len(markers), GROUP)
+        return {str(start): markers[start : start + GROUP] for start in starts}
 
     def done_of(self, place: str) -> str:
         """Marker of a member or a batch."""

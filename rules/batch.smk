@@ -13,6 +13,7 @@ for entity in EXPERIMENT.batched:
             touch(entity.done),
         log:
             entity.log("batch-{chunk}"),
+        retries: entity.retries
         threads: entity.batch_threads
         resources:
             **entity.batch_resources,

@@ -13,6 +13,7 @@ for entity in EXPERIMENT.single:
             touch(entity.done),
         log:
             entity.log("{member}"),
+        retries: entity.retries
         threads: entity.threads
         resources:
             **entity.resources,
@@ -20,5 +21,6 @@ for entity in EXPERIMENT.single:
             digest=entity.digest,
             command=entity.command,
             carry_on=entity.carry_on,
+            limit=entity.limit,
         shell:
-            "{params.carry_on} exec {params.command:q} > {log:q} 2>&1"
+            "{params.carry_on} {params.limit} exec {params.command:q} > {log:q} 2>&1"

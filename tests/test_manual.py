@@ -31,6 +31,7 @@ from .conftest import REPOSITORY, Project
 
 MANUAL = REPOSITORY / "config" / "README.md"
 TEXT = MANUAL.read_text(encoding="utf-8")
+RECIPES = (REPOSITORY / "config" / "codes.md").read_text(encoding="utf-8")
 HINT = "run: python scripts/manual.py"
 
 
@@ -46,7 +47,7 @@ class Block:
 
 def blocks() -> Iterator[Block]:
     fence = r"(?:<!-- needs: (.*) -->\n)?^```(\w+) ?(.*)\n((?:.*\n)*?)```$"
-    for found in re.finditer(fence, TEXT, re.MULTILINE):
+    for found in re.finditer(fence, TEXT + RECIPES, re.MULTILINE):
         yield Block(found[2], found[3], found[1] or "", found[4])
 
 
@@ -99,7 +100,7 @@ def test_example_loads_and_makes_its_members(
         assert work.planned
         assert generate(work.plan(work.planned), Path()) == []
         is_alone = not settings.outputs and not settings.inputs
-        if settings.run_settings.exe in ("echo", "cat") and is_alone:
+        if settings.run_settings[0].exe in ("echo", "cat") and is_alone:
             script = Path(work.planned[0].directory, "run.sh")
             modules = {"BASH_FUNC_module%%": "() { :; }"}  # as sites export it, for a preamble
             subprocess.run(["bash", str(script)], check=True, env={**os.environ, **modules})

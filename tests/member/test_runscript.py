@@ -19,16 +19,21 @@ from hypothesis import strategies as st
 from ensemake.config.container import Container
 from ensemake.config.schema import Config
 from ensemake.member.expansion import expand_work
-from ensemake.member.runscript import RunScript, run_script
+from ensemake.member.runscript import RunScript, Step, run_script
 from ensemake.member.state import is_locked, state
 
 ARGV = "import json, os, sys; json.dump([sys.argv[1:], os.environ.get('VALUE')], open('seen', 'w'))"
 NASTY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
+COMMAND_KEYS = {"environment", "passed", "container", "stdin"}
+
+
 def make(folder: Path, command: Sequence[str], **fields: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    run = RunScript(title="e: m", digest=fields.pop("digest", "1-a"), command=command, **fields)
+    own = {key: fields.pop(key) for key in COMMAND_KEYS & fields.keys()}
+    only = Step(words=command, digest=fields.pop("digest", "1-a"), **own)
+    run = RunScript(title="e: m", commands=fields.pop("commands", [only]), **fields)
     (folder / "run.sh").write_text(run_script(run), encoding="utf-8")
     return folder
 
@@ -382,7 +387,9 @@ def test_by_hand_it_has_the_preamble_of_its_batch(tmp_path: Path) -> None:
     """In the working directory, in a bash like any other; a batch has run it already."""
     (tmp_path / "modules").write_text("export LOADED=$(basename $PWD)\n")
     preamble = ["source ./modules"]
-    folder = make(tmp_path / "r/m", ["env"], preamble=preamble, top="../..", outputs=["run.out"])
+    folder = make(
+        tmp_path / "r/m", ["env"], batch_preamble=preamble, top="../..", outputs=["run.out"]
+    )
     assert bash(folder).returncode == 0
     assert f"LOADED={tmp_path.name}\n" in (folder / "run.out").read_text()
     (folder / "status.json").unlink()
@@ -442,10 +449,7 @@ def test_a_container_is_given_its_options_and_a_folder_to_start_in(tmp_path: Pat
     container = Container(
         image="i m.sif", bind=["/a b"], args=["--nv", "--env", "A=$HOME"], working_directory="/w s"
     )
-    run = RunScript(title="e: m", digest="1-a", command=["prog"], container=container)
-    member = tmp_path / "m"
-    member.mkdir()
-    (member / "run.sh").write_text(run_script(run))
+    member = make(tmp_path / "m", ["prog"], container=container)
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     subprocess.run(["bash", str(member / "run.sh")], env=environ, check=True)
     told = (member / "run.out").read_text().splitlines()

@@ -415,7 +415,7 @@ def test_a_member_changed_by_itself(folder: Path) -> None:
         exp.start(ensemble)
     for i, model in enumerate(ensemble):
         assert model.run_settings is not None
-        model.run_settings.exe_args = [f"--seed={i * i}"]
+        model.run_settings[0].exe_args = [f"--seed={i * i}"]
     exp.start(ensemble)
     assert ran(folder) == [f"sweep_{i} --seed={i * i} -x {i + 1}" for i in range(3)]
 
@@ -456,6 +456,26 @@ def test_a_folder_elsewhere(folder: Path) -> None:
     assert (folder / "deep/er/sweep/sweep_0/run.sh").exists()
 
 
+def test_run_settings_may_be_a_list(folder: Path) -> None:
+    exp = Experiment("several")
+    first = exp.create_run_settings("bash", ["-c", "echo {{ x }} >a"])
+    last = exp.create_run_settings("cat", ["a"], env_vars={"A": "1"})
+    last.stdin = "yes"
+    ensemble = exp.create_ensemble(
+        "sweep", params={"x": [1, 2]}, run_settings=[first, last], preamble=["export B=2"]
+    )
+    ensemble.models[1].run_settings[1].exe_args = ["./a"]
+    exp.start(ensemble, block=True)
+    assert exp.get_status(ensemble) == ["Completed"] * 2
+    printed = [Path(model.path, "run.out").read_text().splitlines() for model in ensemble.models]
+    assert [lines[-1] for lines in printed] == ["1", "2"]
+    config = saved(exp)["ensembles"]["sweep"]
+    assert [run["exe"] for run in config["run_settings"]] == ["bash", "cat"]
+    assert Experiment.load(exp.save()).as_config() == exp.as_config()
+    with pytest.raises(TypeError, match="a list of RunSettings"):
+        exp.create_model("m", [first, "cat"])
+
+
 def test_load_gives_back_what_was_saved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "in.cfg").write_text("x = ;x;\n")
     exp = Experiment("back", launcher="slurm")
@@ -492,7 +512,7 @@ def test_yaml_reads_back_every_text(folder: Path, text: str) -> None:
     data = {"experiment": "e", "models": {"m": {"run_settings": run, "params": {"x": text}}}}
     (folder / "c.yaml").write_text(config_text(data, "a comment\nof two lines"))
     model = load_config(folder / "c.yaml").models["m"]
-    assert (model.params["x"], model.run_settings.exe_args) == (text, [text])
+    assert (model.params["x"], model.run_settings[0].exe_args) == (text, [text])
 
 
 VALUES: list[tuple[Any, Any]] = [

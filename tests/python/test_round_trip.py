@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from ensemake import Experiment, Model
 from ensemake.check import check_shape
-from ensemake.config import schema
+from ensemake.config import run, schema
+from ensemake.config.container import Container
 from ensemake.config.scalars import keys_of
+from ensemake.config.shape_faults import sections
 from ensemake.config.yamlfile import load_yaml
 from ensemake.config.yamltext import config_text
 from ensemake.member.expansion import expand_work
@@ -105,15 +107,15 @@ METRICS = st.one_of(
     some({"file": inside, "column": text}, {"key": st.none(), "row": st.integers(-3, 3)}),
 )
 SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
-    schema.Raw: {"raw": text},
-    schema.Variable: {"raw": text, "from_env": st.sampled_from(["TOKEN", "_b"])},
-    schema.Container: {
+    run.Raw: {"raw": text},
+    run.Variable: {"raw": text, "from_env": st.sampled_from(["TOKEN", "_b"])},
+    Container: {
         "image": text,
         "bind": st.lists(text, max_size=2),
         "args": st.lists(text, max_size=1).map(lambda words: ["--nv", *words]) | st.just([]),
         "working_directory": optional_text.filter(lambda text: text != ""),
     },
-    schema.Program: {
+    run.Program: {
         "exe": program,
         "exe_args": st.lists(word | raw, max_size=3),
         "run_args": launcher_options,
@@ -137,7 +139,7 @@ SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
         "with": st.none(),
     },
 }
-SECTIONS[schema.RunSettings] = {
+SECTIONS[run.RunSettings] = {
     "exe": program,
     "exe_args": st.lists(word | raw, max_size=3),
     "run_command": st.sampled_from(
@@ -149,24 +151,38 @@ SECTIONS[schema.RunSettings] = {
         word | raw | st.fixed_dictionaries({"from_env": st.just("TOKEN")}),
         max_size=2,
     ),
+    "stdin": optional_text | raw,
     "container": st.none()
     | some(
-        {"image": SECTIONS[schema.Container]["image"]},
-        {k: v for k, v in SECTIONS[schema.Container].items() if k != "image"},
+        {"image": SECTIONS[Container]["image"]},
+        {k: v for k, v in SECTIONS[Container].items() if k != "image"},
     ),
     "mpmd": st.lists(
         some(
             {"exe": program},
-            {k: v for k, v in SECTIONS[schema.Program].items() if k != "exe"},
+            {k: v for k, v in SECTIONS[run.Program].items() if k != "exe"},
         ),
         max_size=2,
     ),
 }
+command = some(
+    {"exe": program},
+    {k: v for k, v in SECTIONS[run.RunSettings].items() if k != "exe"},
+)
+SECTIONS[run.Restart] = {
+    "from": inside,
+    "exe_args": st.none() | st.lists(word | raw, max_size=2),
+    "run_settings": st.none(),
+    "times": count,
+}
+SECTIONS[run.Check] = {"file": inside, "regex": st.sampled_from(["DONE", "a{2}"])}
 SECTIONS[schema.Model] = {
-    "run_settings": some(
-        {"exe": program},
-        {k: v for k, v in SECTIONS[schema.RunSettings].items() if k != "exe"},
-    ),
+    "run_settings": command | st.lists(command, min_size=2, max_size=3),
+    "preamble": st.lists(text, max_size=2),
+    "success_codes": st.lists(st.integers(0, 255), min_size=1, max_size=2),
+    "checks": st.lists(some(SECTIONS[run.Check], {}), max_size=1),
+    "restart": st.none()
+    | some({"from": inside}, {k: v for k, v in SECTIONS[run.Restart].items() if k != "from"}),
     "params": st.dictionaries(st.sampled_from(["x", "y"]), word | st.booleans(), max_size=2),
     "derived": st.sampled_from([{}, {"d": "2 * 3", "c": "d + 1"}]),
     "params_as_args": st.lists(st.sampled_from(["x", "y"]), max_size=2),
@@ -211,7 +227,8 @@ def entity(section: type[schema.Model]) -> st.SearchStrategy[dict[str, Any]]:
 
 def with_enough_tasks(data: dict[str, Any]) -> dict[str, Any]:
     """Several programs in one launch want a task each, else the config is refused."""
-    wanted = 1 + sum(other.get("tasks", 1) for other in data["run_settings"].get("mpmd", []))
+    mpmds = [one.get("mpmd", []) for one in run.as_list(data["run_settings"])]
+    wanted = 1 + max(sum(other.get("tasks", 1) for other in mpmd) for mpmd in mpmds)
     tasks = data.get("resources", {}).get("tasks", 1)
     if isinstance(tasks, int | float) and tasks < wanted:
         data["resources"] = {**data.get("resources", {}), "tasks": wanted}
@@ -229,6 +246,7 @@ def ensembles(draw: st.DrawFn) -> dict[str, Any]:
 CONFIG = {
     "max_members": st.integers(10**6, 10**9),
     "experiment": name,
+    "preamble": st.lists(text, max_size=2),
     "results": st.sampled_from(["results", "./out", "sub/../out", "/tmp/out/"]),
     "models": st.dictionaries(name.map("m".__add__), entity(schema.Model), max_size=2),
     "ensembles": st.dictionaries(name.map("e".__add__), ensembles(), max_size=2),
@@ -246,15 +264,9 @@ def test_every_key_is_drawn() -> None:
     assert set(CONFIG) | {"experiment"} == set(schema.Config.model_fields)
     for section, keys in SECTIONS.items():
         assert set(keys) == set(keys_of(section)), section
-    kinds = {kind for kind in vars(schema).values() if isinstance(kind, type)}
-    sections = {kind for kind in kinds if issubclass(kind, schema.Section)}
-    assert sections == {
-        *SECTIONS,
-        schema.Section,
-        schema.Input,
-        schema.Metric,
-        schema.Config,
-    }
+    drawn = {section.__name__ for section in SECTIONS}
+    found = {section.__name__ for _, section in sections(schema.Config)}
+    assert drawn | {"Metric", "Input"} == found
 
 
 # ---- what once was lost ----

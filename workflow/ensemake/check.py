@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from ensemake.batch.allocation import launcher_fault
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
 from ensemake.config.reserved import COLUMNS
+from ensemake.config.run import RunSettings, Variable
 from ensemake.config.scalars import Scalar
-from ensemake.config.schema import Config, Ensemble, Model, Resource, Variable
+from ensemake.config.schema import Config, Ensemble, Model, Resource
 from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import filled, program_fault, template_of
@@ -212,7 +213,8 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
         *_choices(config, entity, upstream),
         *_files(entity, base, base / root(config)),
         *_batch(entity),
-        *_program(entity, base),
+        *_checks(entity),
+        *_programs(entity, base),
     ]
     known = _known_names(entity, base, upstream) if not problems else None
     if known is not None:
@@ -306,15 +308,11 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
         names.append(key)
     if isinstance(entity, Ensemble) and entity.where is not None:
         yield from _undefined(("where",), expression, entity.where, names)
-    for item, word in enumerate(entity.run_settings.exe_args):
-        yield from _undefined_word(("run_settings", "exe_args", item), word, names)
-    for place, other in enumerate(entity.run_settings.mpmd):
-        for item, word in enumerate(other.exe_args):
-            path = ("run_settings", "mpmd", place, "exe_args", item)
-            yield from _undefined_word(path, word, names)
-    for key, value in entity.run_settings.env_vars.items():
-        yield from _undefined_word(("run_settings", "env_vars", key), value, names)
-        yield from _literal(("run_settings", "env_vars", key), key, value)
+    for path, word in _all_words(entity):
+        yield from _undefined_word(path, word, names)
+    for where, run in _commands(entity):
+        for key, value in run.env_vars.items():
+            yield from _literal((*where, "env_vars", key), key, value)
     for path, text in _filled_paths(entity):
         yield from _undefined(path, template, text, names)
     for key, value in entity.resources.items():
@@ -324,6 +322,38 @@ def _expressions(entity: Model, known: list[str]) -> Iterator[Problem]:
         if name not in names:
             hint = did_you_mean(name, names) if name not in entity.params else "; list its names"
             yield ("params_as_args", item), f"{name!r} is no parameter{hint}"
+
+
+def _commands(entity: Model) -> Iterator[tuple[KeyPath, RunSettings]]:
+    """Yield key path and settings of each command of a member."""
+    runs, restart = entity.run_settings, entity.restart
+    for item, run in enumerate(runs):
+        yield ("run_settings", *((item,) if len(runs) > 1 else ())), run
+    if restart and restart.run_settings:
+        yield ("restart", "run_settings"), restart.run_settings
+
+
+def _all_words(entity: Model) -> Iterator[tuple[KeyPath, object]]:
+    for where, run in _commands(entity):
+        for path, word in _words(run):
+            yield (*where, *path), word
+    for item, word in enumerate((entity.restart and entity.restart.exe_args) or ()):
+        yield ("restart", "exe_args", item), word
+    if entity.restart:
+        yield ("restart", "from"), entity.restart.from_
+
+
+def _words(run: RunSettings) -> Iterator[tuple[KeyPath, object]]:
+    """Yield key path, within its settings, and content of each text that a program is given."""
+    for item, word in enumerate(run.exe_args):
+        yield ("exe_args", item), word
+    for place, other in enumerate(run.mpmd):
+        for item, word in enumerate(other.exe_args):
+            yield ("mpmd", place, "exe_args", item), word
+    for key, value in run.env_vars.items():
+        yield ("env_vars", key), value
+    if run.stdin is not None:
+        yield ("stdin",), run.stdin
 
 
 def _undefined_word(path: KeyPath, word: object, known: list[str]) -> Iterator[Problem]:
@@ -403,24 +433,24 @@ def _source_path(source: Source) -> KeyPath:
     return ("files", source.key, source.item)
 
 
-def _launch(entity: Model) -> Iterator[Problem]:
+def _launch(where: KeyPath, run: RunSettings, entity: Model) -> Iterator[Problem]:
     """Several programs in one launch: the launcher can, and there is a task for each."""
-    run, tasks = entity.run_settings, entity.resources.get("tasks", 1)
+    tasks = entity.resources.get("tasks", 1)
     if not run.mpmd:
         return
     if run.container is not None:
-        yield ("run_settings", "container"), "cannot be combined with mpmd"
+        yield (*where, "container"), "cannot be combined with mpmd"
     if run.run_command not in COLON and Path(run.run_command).name not in COLON:
         message = f"cannot start several programs at once; use one of {', '.join(COLON)}"
-        yield ("run_settings", "run_command"), message
+        yield (*where, "run_command"), message
     for place, other in enumerate(run.mpmd):
         if other.run_args and Path(run.run_command).name == "srun":
             message = "srun starts all programs as one step: put them into run_settings.run_args"
-            yield ("run_settings", "mpmd", place, "run_args"), message
+            yield (*where, "mpmd", place, "run_args"), message
     wanted = 1 + sum(other.tasks for other in run.mpmd)
     if not isinstance(tasks, str) and tasks < wanted:
         message = f"the programs want at least {wanted} tasks; set resources: {{tasks: {wanted}}}"
-        yield ("run_settings", "mpmd"), message
+        yield (*where, "mpmd"), message
 
 
 def _batch(entity: Model) -> Iterator[Problem]:
@@ -433,30 +463,37 @@ def _batch(entity: Model) -> Iterator[Problem]:
             yield ("resources", name), message
 
 
-def _program(entity: Model, base: Path) -> Iterator[Problem]:
-    run = entity.run_settings
-    yield from (told := list(_launch(entity)))
-    if run.container is not None:
-        if not (shutil.which("apptainer") or shutil.which("singularity")):
-            path = ("run_settings", "container")
-            yield path, "neither apptainer nor singularity is on PATH; install or load one"
-        return
-    if entity.batch_settings is not None and entity.batch_settings.preamble:
-        return  # the preamble may be what brings the program
+def _programs(entity: Model, base: Path) -> Iterator[Problem]:
     try:
         own = [source.target for source in sources(entity.files, base)]
     except (KeyedError, OSError):  # told elsewhere
         own = []
-    if not told and (why := launcher_fault(run.run_command, os.environ)):
-        yield ("run_settings", "run_command"), why
-    fault = program_fault(run.exe, own, base)
-    if fault:
-        yield ("run_settings", "exe"), _one_program(run.exe, own, base) or fault
-    for place, other in enumerate(run.mpmd):
-        fault = program_fault(other.exe, own, base)
+    for where, run in _commands(entity):
+        yield from (told := list(_launch(where, run, entity)))
+        if run.container is not None:
+            if not (shutil.which("apptainer") or shutil.which("singularity")):
+                message = "neither apptainer nor singularity is on PATH; install or load one"
+                yield (*where, "container"), message
+        elif not _is_prepared(entity):
+            if not told and (why := launcher_fault(run.run_command, os.environ)):
+                yield (*where, "run_command"), why
+            yield from _program(where, run, own, base)
+
+
+def _is_prepared(entity: Model) -> bool:
+    """Tell whether a preamble may bring the programs."""
+    batch = entity.batch_settings
+    return bool(entity.preamble or (batch and batch.preamble))
+
+
+def _program(
+    where: KeyPath, run: RunSettings, own: Collection[str], base: Path
+) -> Iterator[Problem]:
+    places = [(("mpmd", place), other.exe) for place, other in enumerate(run.mpmd)]
+    for path, exe in [((), run.exe), *places]:
+        fault = program_fault(exe, own, base)
         if fault:
-            where = ("run_settings", "mpmd", place, "exe")
-            yield where, _one_program(other.exe, own, base) or fault
+            yield (*where, *path, "exe"), _one_program(exe, own, base) or fault
 
 
 def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
@@ -471,6 +508,12 @@ def _metrics(entity: Model, known: list[str]) -> Iterator[Problem]:
     yield from _metric_names(entity, [*known, *entity.derived])
     for name, metric in entity.metrics.items():
         for path, message in _attempt(("metrics", name, "regex"), partial(_regex, metric.regex)):
+            yield path, f"is no regular expression: {message}"
+
+
+def _checks(entity: Model) -> Iterator[Problem]:
+    for item, check in enumerate(entity.checks):
+        for path, message in _attempt(("checks", item, "regex"), partial(_regex, check.regex)):
             yield path, f"is no regular expression: {message}"
 
 
@@ -523,14 +566,9 @@ def _make_first(
 
 
 def _attempt_words(entity: Model, values: Mapping[str, Scalar]) -> Iterator[Problem]:
-    run = entity.run_settings
-    words: dict[KeyPath, object] = {
-        ("exe_args", item): word for item, word in enumerate(run.exe_args)
-    }
-    words |= {("env_vars", key): value for key, value in run.env_vars.items()}
-    for path, word in words.items():
+    for path, word in _all_words(entity):
         if template_of(word) is not None:
-            yield from _attempt(("run_settings", *path), partial(_filled, word, values))
+            yield from _attempt(path, partial(_filled, word, values))
     for key, value in entity.resources.items():
         action = partial(_resource, key, value, {**values, "attempt": 1})
         yield from _attempt(("resources", key), action)

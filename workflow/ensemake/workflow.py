@@ -371,7 +371,7 @@ class EntityRules:
 
     def _carry_on(self, wildcards: object, resources: Any) -> str:
         attempt = getattr(resources, ATTEMPT, 1)
-        is_last = attempt > self.experiment.workflow.execution_settings.retries
+        is_last = attempt > (self.retries or self.experiment.workflow.execution_settings.retries)
         return f"export {CARRY_ON}=1;" if is_last else ""
 
     # ---- members that are chosen by what others have left: known when those have ended ----
@@ -795,6 +795,23 @@ class EntityRules:
     def _batch(self) -> BatchSettings:
         assert self.settings.batch_settings is not None
         return self.settings.batch_settings
+
+    @property
+    def retries(self) -> int | None:
+        """How often a job that the cluster ended is submitted again; None: as the user says.
+
+        On one machine run.sh goes on by itself. What does not go on ends at once.
+        """
+        is_submitted = self.experiment.workflow.resource_settings.nodes is not None
+        return self.settings.restart.times if self.settings.restart and is_submitted else None
+
+    @property
+    def limit(self) -> str | Callable[..., str]:
+        """Shell words that tell run.sh its time limit, which a profile may have changed."""
+        return self._limit if "runtime" in self.settings.resources else ""
+
+    def _limit(self, wildcards: object, resources: Any) -> str:
+        return f"export ENSEMAKE_RUNTIME={shlex.quote(str(resources.runtime))};"
 
     @property
     def threads(self) -> int | Callable[..., int]:

@@ -40,7 +40,7 @@ def explain(directories: Iterable[Path], reason: str, run: str) -> None:
             status = _of_lock(directory, run, code)
         elif code is not None:  # it has told that itself
             continue
-        if status and status.run == run and status.reason in ENDED:
+        if status and status.run == run and status.reason.endswith(ENDED):
             told = replace(status, reason=f"{status.reason} ({reason})")
             write_atomically(directory / "status.json", (json.dumps(asdict(told)) + "\n").encode())
 

@@ -30,7 +30,7 @@ def member_resources(settings: Model) -> dict[str, Resource]:
     mpi: dict[str, Resource] = {}
     if isinstance(tasks, str) or tasks > 1:
         mpi = {"mpi": "srun", "cpus_per_task": 1}
-    elif settings.run_settings.run_command not in ("auto", "none"):
+    elif any(run.run_command not in ("auto", "none") for run in settings.run_settings):
         mpi = {"mpi": ""}
     gpu: dict[str, Resource] = {"tasks_per_gpu": 0} if "gpu" in settings.resources else {}
     return {**mpi, **gpu, **named(settings.resources)}

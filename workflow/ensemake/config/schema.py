@@ -6,91 +6,20 @@ checked here is the shape; what the keys mean together is checked in `check`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import ConfigDict, Field
 
-from ensemake.config.container import Container
 from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric
+from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable
 from ensemake.config.scalars import (
     Count,
     Delimiter,
     Delimiters,
-    EnvName,
     InsidePath,
     Name,
     Section,
     Text,
 )
-
-
-class Raw(Section):
-    """A text that is no template."""
-
-    raw: Text = Field(
-        examples=["echo ${#list}"], description="text, given as it is: `{{` and `{#` mean nothing"
-    )
-
-
-class Variable(Section):
-    """A variable whose value is no template, or that stands in no file."""
-
-    raw: Text | None = Field(None, description="value, given as it is: `{{` and `{#` mean nothing")
-    from_env: EnvName | None = Field(
-        None,
-        description="variable of the shell that starts the workflow; its value is written nowhere",
-    )
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "Variable":
-        if (self.raw is None) == (self.from_env is None):
-            raise ValueError("needs one of raw: TEXT, from_env: NAME")
-        return self
-
-
-Word = Text | int | float | Raw
-
-
-class Program(Section):
-    """A further program of the same launch (MPMD)."""
-
-    exe: Text = Field(min_length=1, examples=["coupler.x"], description="program, as above")
-    exe_args: list[Word] = Field([], description="its arguments, as above")
-    run_args: dict[str, Text | int | float | bool | None] = Field(
-        {}, description="options of the launcher for this program"
-    )
-    tasks: Count = Field(1, description="how many of the member's `tasks` are its")
-
-
-class RunSettings(Section):
-    """How one member is run."""
-
-    exe: Text = Field(
-        min_length=1,
-        examples=["python"],
-        description="program: found on PATH, or relative to the working directory",
-    )
-    exe_args: list[Word] = Field(
-        [], description="arguments, one list item each; Jinja2 over the parameters"
-    )
-    run_command: Text = Field(
-        "auto",
-        description="launcher: `auto` (none for one task, else what is there), `none`, `srun`, "
-        "`mpirun`, `mpiexec`, `aprun`, `jsrun` or any other",
-    )
-    run_args: dict[str, Text | int | float | bool | None] = Field(
-        {}, description="options of the launcher, without dashes; `null` for a bare flag"
-    )
-    env_vars: dict[EnvName, Text | int | float | Variable] = Field(
-        {}, description="environment variables; Jinja2 over the parameters"
-    )
-    container: Container | None = Field(None, description="container to run in; see below")
-    mpmd: list[Program] = Field(
-        [], description="further programs, started by one launcher command; see below"
-    )
 
 
 class Files(Section):
@@ -142,8 +71,12 @@ Resource = Text | int | float
 class Model(Section):
     """One run with fixed parameters."""
 
-    run_settings: RunSettings = Field(
-        examples=["{exe: echo}"], description="how it is run; see below"
+    run_settings: Steps = Field(
+        examples=["{exe: echo}"],
+        description="how it is run; see below. A list: commands that run one after another",
+    )
+    preamble: list[Text] = Field(
+        [], description="shell lines before the commands, after those for all entities"
     )
     params: dict[str, Any] = Field({}, description="name: value")
     derived: dict[str, Text] = Field(
@@ -165,6 +98,15 @@ class Model(Section):
         [],
         description="files a member must leave; if one is missing, the member failed; parameters "
         "and patterns as in `files`",
+    )
+    success_codes: list[ExitCode] = Field(
+        [0], min_length=1, description="exit codes of its commands that are no failure"
+    )
+    checks: list[Check] = Field(
+        [], description="texts that files of a member must hold; else it failed; see below"
+    )
+    restart: Restart | None = Field(
+        None, description="what is run instead once a stopped attempt has left a file; see below"
     )
     metrics: dict[Name, Metric] = Field({}, description="columns of results.csv; see below")
     batch_settings: BatchSettings | None = Field(
@@ -209,17 +151,37 @@ class Config(Section):
         1_000_000,
         description="members that an ensemble may have, before `where`; more are a mistake",
     )
+    preamble: list[Text] = Field(
+        [],
+        examples=[["module load gromacs"]],
+        description="shell lines before every member's commands; a profile may set it",
+    )
     models: dict[Name, Model] = Field({}, description="single runs; see below")
     ensembles: dict[Name, Ensemble] = Field({}, description="sweeps; see below")
 
     @property
     def entities(self) -> dict[str, Model]:
-        """Models and ensembles by name, in the order of the file."""
-        return {**self.models, **self.ensembles}
+        """Models and ensembles by name, in the order of the file, each with the whole preamble."""
+        found: dict[str, Model] = {**self.models, **self.ensembles}
+        return {name: self._prepared(entity) for name, entity in found.items()}
+
+    def _prepared(self, entity: Model) -> Model:
+        lines = [*self.preamble, *entity.preamble]
+        return entity.model_copy(update={"preamble": lines}) if self.preamble else entity
 
 
-def without_values(settings: RunSettings) -> RunSettings:
-    """Return run settings as others may see them: environment variables by their names alone."""
+def without_values(entity: Model) -> Model:
+    """Return an entity as others may see it: environment variables by their names alone."""
+    update: dict[str, Any] = {"run_settings": [*map(_hidden, entity.run_settings)]}
+    if entity.restart:
+        runs = entity.restart.run_settings
+        update["restart"] = entity.restart.model_copy(
+            update={"run_settings": runs and _hidden(runs)}
+        )
+    return entity.model_copy(update=update)
+
+
+def _hidden(settings: RunSettings) -> RunSettings:
     hidden = {
         name: value if isinstance(value, Variable) and value.from_env else "(not shown)"
         for name, value in settings.env_vars.items()
@@ -230,10 +192,7 @@ def without_values(settings: RunSettings) -> RunSettings:
 def shareable(config: Config) -> Config:
     """Return a config as others may see it, without the values of environment variables."""
     hidden = {
-        kind: {
-            name: entity.model_copy(update={"run_settings": without_values(entity.run_settings)})
-            for name, entity in getattr(config, kind).items()
-        }
+        kind: {name: without_values(entity) for name, entity in getattr(config, kind).items()}
         for kind in ("models", "ensembles")
     }
     return config.model_copy(update=hidden)

@@ -12,8 +12,9 @@ from ensemake.config.container import Container
 from ensemake.config.faults import KeyPath, Problem, did_you_mean
 from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric
+from ensemake.config.run import Check, Restart, RunSettings
 from ensemake.config.scalars import keys_of
-from ensemake.config.schema import Config, Ensemble, Files, Model, RunSettings
+from ensemake.config.schema import Config, Ensemble, Files, Model
 
 EXPECTED = {
     "string_type": "text",
@@ -36,6 +37,8 @@ EXAMPLES: dict[type[BaseModel], str] = {
     Model: "{run_settings: {exe: echo}}",
     Ensemble: "{params: {x: [1, 2]}, run_settings: {exe: echo}}",
     RunSettings: "{exe: echo}",
+    Restart: "{from: state.cpt, exe_args: [--restart, state.cpt]}",
+    Check: "{file: run.out, regex: JOB DONE}",
     Container: "{image: image.sif}",
     Files: "{to_copy: [FILE]}",
     Input: "{files: [FILE]}",
@@ -66,6 +69,8 @@ def _real_path(loc: Iterable[int | str], data: Any) -> KeyPath:
     """Cut pydantic's own labels (union members, validators) off a location."""
     path: KeyPath = ()
     for part in loc:
+        if isinstance(data, str):  # one of a list of one
+            continue
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
@@ -118,7 +123,8 @@ def _mapping_instead(path: KeyPath, value: Any) -> str:
     if glued:
         return f"put a blank after the colon: {glued[1]}: {glued[2]}"
     example = EXAMPLES.get(section_at(path)) if len(path) > 1 else None
-    return f"write {path[-1]}: {example}" if example else ""
+    place = "" if isinstance(path[-1], int) else f"{path[-1]}: "
+    return f"write {place}{example}" if example else ""
 
 
 # ---- everything else ----

@@ -1,25 +1,37 @@
 """The exact command of a member: program, arguments, environment; every word a list item."""
 
 import os
+import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
+from ensemake.config.run import Raw, RunSettings, Variable
 from ensemake.config.scalars import Scalar
-from ensemake.config.schema import Model, Raw, Resource, Variable
+from ensemake.config.schema import Model, Resource
 from ensemake.paths import expanded_path, left_in_path
 from ensemake.sweep.expressions import template
 
+TIME = re.compile(r"\s*([0-9.]+)\s*(s|m|min|h|d)?[a-z]*\s*")
+MINUTES = {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440}
 
-def further(
-    entity: Model, values: Mapping[str, Scalar], own: Collection[str], base: Path, directory: Path
+
+def command_words(
+    entity: Model,
+    run: RunSettings,
+    values: Mapping[str, Scalar],
+    own: Collection[str],
+    base: Path,
+    directory: Path,
 ) -> list[list[str]]:
-    """Return the commands of the further programs (``mpmd``)."""
-    return [
+    """Return the words of a command of a member, and of its further programs (``mpmd``)."""
+    first = [program(run.exe, own, base, directory), *_arguments(entity, run, values)]
+    others = [
         [program(other.exe, own, base, directory), *filled(other.exe_args, values)]
-        for other in entity.run_settings.mpmd
+        for other in run.mpmd
     ]
+    return [first, *others]
 
 
 def filled(words: Sequence[object], values: Mapping[str, Scalar]) -> list[str]:
@@ -40,10 +52,10 @@ def template_of(word: object) -> str | None:
     return None if isinstance(word, Raw | Variable) else str(word)
 
 
-def arguments(entity: Model, values: Mapping[str, Scalar]) -> list[str]:
-    """Return the arguments with parameters filled in, then those of ``params_as_args``."""
-    words = filled(entity.run_settings.exe_args, values)
-    for name in entity.params_as_args:
+def _arguments(entity: Model, run: RunSettings, values: Mapping[str, Scalar]) -> list[str]:
+    """Fill parameters in; those of ``params_as_args`` come behind, in the first command alone."""
+    words = filled(run.exe_args, values)
+    for name in entity.params_as_args if run is entity.run_settings[0] else ():
         words += as_arguments(name, values[name])
     return words
 
@@ -58,16 +70,32 @@ def as_arguments(name: str, value: Scalar) -> list[str]:
     return [f"-{name}", str(value)] if len(name) == 1 else [f"--{name}={value}"]
 
 
-def environment(entity: Model, values: Mapping[str, Scalar]) -> dict[str, str]:
+def environment(run: RunSettings, values: Mapping[str, Scalar]) -> dict[str, str]:
     """Return the environment variables with parameters filled in."""
-    own = {k: v for k, v in entity.run_settings.env_vars.items() if not _passed(v)}
+    own = {k: v for k, v in run.env_vars.items() if not _passed(v)}
     return dict(zip(own, filled(list(own.values()), values), strict=True))
 
 
-def passed(entity: Model) -> dict[str, str]:
+def passed(run: RunSettings) -> dict[str, str]:
     """Return the variables that come from the submitting shell, and how they are called there."""
-    env_vars = entity.run_settings.env_vars
-    return {name: _passed(value) for name, value in env_vars.items() if _passed(value)}
+    return {name: _passed(value) for name, value in run.env_vars.items() if _passed(value)}
+
+
+def restarts(entity: Model) -> list[RunSettings]:
+    """Return what is run in place of each command once it was stopped; nothing without restart."""
+    restart = entity.restart
+    if restart is None:
+        return []
+    if restart.run_settings is not None:
+        return [restart.run_settings for _ in entity.run_settings]
+    if restart.exe_args is None:
+        return list(entity.run_settings)
+    return [run.model_copy(update={"exe_args": restart.exe_args}) for run in entity.run_settings]
+
+
+def stdin(run: RunSettings, values: Mapping[str, Scalar]) -> str | None:
+    """Return the text that a command reads from its standard input."""
+    return None if run.stdin is None else _filled(run.stdin, values)
 
 
 def _passed(value: object) -> str:
@@ -83,6 +111,12 @@ def resource(value: Resource, values: Mapping[str, Scalar | int]) -> Resource:
         return ceil(float(text))
     except (ValueError, OverflowError):
         return text
+
+
+def runtime_minutes(runtime: object) -> float:
+    """Return a runtime in minutes: a number, or text such as ``90m``, ``1.5h``, ``2d``."""
+    found = TIME.fullmatch(str(runtime).lower())
+    return float(found[1]) * MINUTES.get(found[2] or "m", 1) if found else 0.0
 
 
 def program(exe: str, own: Collection[str], base: Path, directory: Path) -> str:

@@ -11,25 +11,29 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
+from math import ceil
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ensemake.atomic import clear_dead, granted, open_regular, replacing, sibling, write_atomically
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyedError
+from ensemake.config.run import RunSettings
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Ensemble, Model
-from ensemake.member import tags
+from ensemake.member import steps, tags
 from ensemake.member.command import (
-    arguments,
+    command_words,
     environment,
-    further,
+    filled,
     member_outputs,
     passed,
-    program,
     relative,
     resource,
+    restarts,
+    runtime_minutes,
+    stdin,
 )
 from ensemake.member.files import Source, are_filled, sources
 from ensemake.member.launchers import launch_lines
@@ -37,7 +41,7 @@ from ensemake.member.layout import TABLES
 from ensemake.member.plan import Plan, Planned, chain_of
 from ensemake.member.previous import make_way
 from ensemake.member.recipe import Recipe
-from ensemake.member.runscript import RunScript, run_script
+from ensemake.member.runscript import RunScript, Step, run_script
 from ensemake.member.taking import NEEDS, TAKE, input_lines, taken_files
 from ensemake.member.templates import render_file
 from ensemake.paths import expanded_path
@@ -64,7 +68,8 @@ def generate(plan: Plan, base: Path) -> list[str]:
     list of str
         A line for every member that could not be written.
     """
-    if not _is_current(plan, base):
+    recipe = _current(plan, base)
+    if recipe is None:
         return _changed(plan)
     files = plan.settings.files
     shared = None if are_filled(files) else sources(files, base)
@@ -73,25 +78,29 @@ def generate(plan: Plan, base: Path) -> list[str]:
     for member in plan.members:
         try:
             found = sources(files, base, plan.known(member)) if shared is None else shared
-            _write_member(plan, member, found, templates, base)
+            _write_member(plan, member, _digests(recipe, plan, member), found, templates, base)
         except (OSError, ValueError) as error:
             faults.append(f"{member.directory}: {error}")
-    return faults if _is_current(plan, base) else _changed(plan)
+    return faults if _current(plan, base) else _changed(plan)
 
 
-def _is_current(plan: Plan, base: Path) -> bool:
-    """Tell whether the files are those that the digests were made from; each is read once."""
+def _current(plan: Plan, base: Path) -> Recipe | None:
+    """Return the recipe if the files are those that the digests were made from; each is read once.
+
+    None if they are not.
+    """
     some = plan.members if are_filled(plan.settings.files) else plan.members[:1]
     try:
         recipe = Recipe(plan.settings, base)
-        return all(_digest(recipe, plan, member) == member.digest for member in some)
+        is_same = all(_digests(recipe, plan, member)[-1] == member.digest for member in some)
     except (OSError, KeyedError):  # a file is gone
-        return False
+        return None
+    return recipe if is_same else None
 
 
-def _digest(recipe: Recipe, plan: Plan, member: Planned) -> str:
+def _digests(recipe: Recipe, plan: Plan, member: Planned) -> list[str]:
     chain = chain_of(plan.settings, member.inputs, plan.origins)
-    return recipe.digest(member.values, plan.known(member), chain)
+    return recipe.digests(member.values, plan.known(member), chain)
 
 
 def _changed(plan: Plan) -> list[str]:
@@ -103,7 +112,12 @@ def _read(path: Path) -> tuple[bytes, int]:
 
 
 def _write_member(
-    plan: Plan, member: Planned, found: list[Source], templates: Templates, base: Path
+    plan: Plan,
+    member: Planned,
+    digests: Sequence[str],
+    found: list[Source],
+    templates: Templates,
+    base: Path,
 ) -> None:
     directory = base / member.directory
     directory.mkdir(parents=True, exist_ok=True)
@@ -112,12 +126,14 @@ def _write_member(
             return
         for folder in {directory, *((directory / source.target).parent for source in found)}:
             clear_dead(folder)
-        make_way(directory, member.digest, ran, _kept(plan))
-        for source in found:
-            _write_source(source, directory, plan.settings, plan.known(member), templates)
-        _link_inputs(plan, member, directory, base)
+        if plan.forced:
+            steps.forget(directory)
+        if not make_way(directory, digests, ran, _kept(plan)):
+            for source in found:
+                _write_source(source, directory, plan.settings, plan.known(member), templates)
+            _link_inputs(plan, member, directory, base)
         write_atomically(directory / "params.json", _params_json(member.values))
-        text = run_script(_run(plan, member, [s.target for s in found], base))
+        text = run_script(_run(plan, member, digests, [s.target for s in found], base))
         write_atomically(directory / "run.sh", text.encode())
         if plan.forced:
             (directory / "status.json").unlink(missing_ok=True)
@@ -259,28 +275,59 @@ def _params_json(values: Mapping[str, Scalar]) -> bytes:
     return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _run(plan: Plan, member: Planned, own: Sequence[str], base: Path) -> RunScript:
-    settings, values = plan.settings, plan.known(member)
-    directory = base / member.directory
-    run = settings.run_settings
+def _run(
+    plan: Plan, member: Planned, digests: Sequence[str], own: Sequence[str], base: Path
+) -> RunScript:
+    settings, values, directory = plan.settings, plan.known(member), base / member.directory
+    command = partial(_command, settings, values, own, base, directory)
     inputs = input_lines(settings, member, plan.origins, base) if member.inputs else ()
-    others = further(settings, values, own, base, directory)
+    restart = settings.restart
     return RunScript(
         title=f"{plan.entity}: {member.name}",
-        digest=member.digest,
-        command=[program(run.exe, own, base, directory), *arguments(settings, values)],
-        launch=launch_lines(run, needs(settings, values), others),
-        several=bool(others),
-        environment=environment(settings, values),
-        passed=passed(settings),
+        commands=list(map(command, settings.run_settings, digests)),
         outputs=member_outputs(settings, values),
-        container=run.container and _reachable(run.container, base, directory),
-        preamble=settings.batch_settings.preamble if settings.batch_settings else (),
+        preamble=settings.preamble,
+        batch_preamble=settings.batch_settings.preamble if settings.batch_settings else (),
         top=relative(base, directory),
+        beside=_kept(plan),
+        success_codes=settings.success_codes,
+        limit_s=_limit(settings, values),
+        checks=[word for check in settings.checks for word in (check.file, check.regex)],
+        restart_from=str(PurePosixPath(*filled([restart.from_], values))) if restart else "",
+        restarts=list(map(command, restarts(settings), digests)),
+        times=restart.times if restart else 0,
         inputs=inputs,
         needs=NEEDS if inputs else "",
         take=TAKE if inputs else "",
     )
+
+
+def _command(
+    settings: Model,
+    values: Mapping[str, Scalar],
+    own: Sequence[str],
+    base: Path,
+    directory: Path,
+    run: RunSettings,
+    digest: str,
+) -> Step:
+    words, *others = command_words(settings, run, values, own, base, directory)
+    return Step(
+        words=words,
+        digest=digest,
+        launch=launch_lines(run, needs(settings, values), others),
+        several=bool(others),
+        environment=environment(run, values),
+        passed=passed(run),
+        stdin=stdin(run, values),
+        container=run.container and _reachable(run.container, base, directory),
+    )
+
+
+def _limit(settings: Model, values: Mapping[str, Scalar]) -> int | None:
+    """Return the seconds that an attempt of a member may take."""
+    runtime = resource(settings.resources.get("runtime", 0), {**values, "attempt": 1})
+    return ceil(60 * runtime_minutes(runtime)) or None
 
 
 def needs(settings: Model, values: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from shlex import quote
 
-from ensemake.config.schema import Program, RunSettings
+from ensemake.config.run import Program, RunSettings
 
 MPI = ("mpirun", "mpiexec", "orterun")
 STEPS = "ENSEMAKE_STEPS"  # set where run.sh itself runs beside the nodes, not on them

@@ -15,7 +15,10 @@ MOST = 10_000  # members in one folder; many cluster file systems are slow beyon
 
 # Names that are ours: in a member's directory, in an entity's folder beside the members (those of
 # its logs among them), and in the folder of an experiment and its .ensemake.
-OWN = ("run.sh", "params.json", "run.out", "run.err", "status.json", ".lock", "previous")
+OWN = (
+    *("run.sh", "params.json", "run.out", "run.err", "status.json", ".lock", "previous"),
+    *(".nodes", ".preamble"),
+)
 TABLES = ("members.csv", "results.csv", "results.parquet", "plots")
 RESERVED_MEMBERS = (*TABLES, "members", "collect", "parquet", "plot")
 RESERVED_ENTITIES = ("overview.html", "overview.log", "config.json", "runs")

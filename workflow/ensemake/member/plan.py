@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.atomic import PRIVATE, write_atomically
+from ensemake.config.run import as_list
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Config, Ensemble, Model, without_values
 from ensemake.member.command import member_outputs
@@ -265,8 +266,7 @@ class Work:
 
 def save_work(work: Work) -> None:
     """Write what a run works on, for all that comes after: tables, plots, questions."""
-    run = work.settings.run_settings
-    settings = work.settings.model_copy(update={"run_settings": without_values(run)})
+    settings = without_values(work.settings)
     names = list(work.planned[0].values) if work.planned else []
     rows = [
         [m.name, work.layout.place(m.name, m.directory), m.digest, *m.values.values()]
@@ -282,7 +282,7 @@ def save_work(work: Work) -> None:
         "members": rows,
         **({"inputs": _grouped(work.planned)} if work.settings.inputs else {}),
     }
-    secret = json.dumps(run.model_dump(mode="json", include={"env_vars"}))
+    secret = json.dumps(_secrets(work.settings))
     write_atomically(work.base / work.layout.env_vars, secret.encode(), PRIVATE)
     path = work.base / work.layout.planned
     write_atomically(path, json.dumps(data, separators=(",", ":")).encode())
@@ -334,7 +334,8 @@ def read_work(root: Path, entity: str, base: Path = Path()) -> Work:
     swept = [SweptAxis(tuple(names), log) for names, log in data["swept"]]
     with suppress(OSError):  # somebody else's
         secret = json.loads((base / where.env_vars).read_bytes())
-        data["settings"]["run_settings"] |= secret
+        for run, own in zip(_runs(data["settings"]), as_list(secret), strict=False):
+            run |= own
     settings = _settings(data["settings"])
     sources = {name: read_work(root, name, base) for name in inputs}
     drawn, recipe = data["drawn"], data["recipe"]
@@ -355,6 +356,17 @@ def last_run(root: Path, entities: Sequence[str] = ()) -> tuple[Config, list[Wor
     here = config.model_copy(update={"results": str(root.parent), "experiment": root.name})
     were = [name for name in config.entities if (Layout(root, name, False).planned).exists()]
     return here, [read_work(root, name) for name in entities or were]
+
+
+def _secrets(settings: Model) -> list[Any]:
+    data = settings.model_dump(mode="json")
+    return [{"env_vars": run["env_vars"]} for run in _runs(data)]
+
+
+def _runs(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all commands of saved settings."""
+    restart = (settings.get("restart") or {}).get("run_settings")
+    return [*as_list(settings["run_settings"]), *([restart] if restart else [])]
 
 
 def _settings(data: Mapping[str, Any]) -> Model:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.config.container import Container
+from ensemake.config.run import Program, Raw, RunSettings, Variable
 from ensemake.config.scalars import Scalar
-from ensemake.config.schema import Model, Program, Raw, Variable
+from ensemake.config.schema import Model
 from ensemake.member.command import passed, program_file
 from ensemake.member.files import (
     Entry,
@@ -22,28 +23,37 @@ from ensemake.member.files import (
 from ensemake.sweep.identity import canonical, recipe_digest
 
 
-def gather_recipe(entity: Model, base: Path) -> dict[str, Any]:
+def gather_recipe(entity: Model, base: Path) -> list[dict[str, Any]]:
     """Gather the recipe: program, arguments, environment, container, contents of files.
 
-    Not in it: resources, launcher, profile, times of files. Those may change without a rerun.
+    The first command comes with all that the commands share; those that follow by themselves.
+    Not in it: resources, launcher, profile, preamble, times of files. Those may change without a
+    rerun.
     """
-    run = entity.run_settings
-    own = {name: value for name, value in run.env_vars.items() if name not in passed(entity)}
+    first, *others = entity.run_settings
+    shared = {
+        "derived": list(entity.derived.items()),
+        "params_as_args": entity.params_as_args,
+        "files": [fingerprint(source, content_hash) for source in sources(entity.files, base)],
+        "tag": entity.files.tag,
+        "unknown_tags": entity.files.unknown_tags,
+        **({"inputs": _inputs(entity)} if entity.inputs else {}),
+    }
+    return [{**_command(first, base), **shared}, *(_command(other, base) for other in others)]
+
+
+def _command(run: RunSettings, base: Path) -> dict[str, Any]:
+    own = {name: value for name, value in run.env_vars.items() if name not in passed(run)}
     exe_file = program_file(run.exe, base)
     return {
         "exe": run.exe,
         "exe_content": exe_file and content_hash(exe_file),
         "exe_args": _plain(run.exe_args),
-        "derived": list(entity.derived.items()),
-        "params_as_args": entity.params_as_args,
         "env_vars": dict(zip(own, _plain(own.values()), strict=True)),
         "container": run.container and _container(run.container),
         # only where there are some: a key more would run everybody's members again
         **({"mpmd": [_program(other, base) for other in run.mpmd]} if run.mpmd else {}),
-        "files": [fingerprint(source, content_hash) for source in sources(entity.files, base)],
-        "tag": entity.files.tag,
-        "unknown_tags": entity.files.unknown_tags,
-        **({"inputs": _inputs(entity)} if entity.inputs else {}),
+        **({} if run.stdin is None else {"stdin": _plain([run.stdin])}),
     }
 
 
@@ -69,8 +79,8 @@ def _program(other: Program, base: Path) -> dict[str, Any]:
 
 
 def recipe_hash(entity: Model, base: Path) -> str:
-    """Return the recipe as one short text, the same for all members."""
-    return _hash(gather_recipe(entity, base))
+    """Return the recipe as one short text, the same for all members: a hash for each command."""
+    return ":".join(map(_hash, gather_recipe(entity, base)))
 
 
 class Recipe:
@@ -82,6 +92,7 @@ class Recipe:
     def __init__(self, entity: Model, base: Path, shared: str | None = None) -> None:
         self.entity, self.base = entity, base
         self.shared = shared or recipe_hash(entity, base)
+        self._first, *self._others = self.shared.split(":")
         self._fingerprints = cache(self._of_entry)
         self.is_filled = are_filled(entity.files)
 
@@ -107,16 +118,31 @@ class Recipe:
         KeyedError
             If a file that only this member gets is not there.
         """
+        return self.digests(values, known, chain)[-1]
+
+    def digests(
+        self,
+        values: Mapping[str, Scalar],
+        known: Mapping[str, Any] | None = None,
+        chain: Sequence[Any] = (),
+    ) -> list[str]:
+        """Return the digests of a member's commands, each of all up to it; see `digest`.
+
+        The first is what it would be if the others were not there.
+        """
         # derived values follow from the recipe; hashed, their last digit would tie it to a machine
         params = {name: value for name, value in values.items() if name not in self.entity.derived}
         recipe = self._recipe(values if known is None else known)
-        return recipe_digest(_hash([recipe, chain]) if chain else recipe, params)
+        digests = [recipe_digest(_hash([recipe, chain]) if chain else recipe, params)]
+        for other in self._others:
+            digests.append(recipe_digest(other, {"after": digests[-1]}))
+        return digests
 
     def _recipe(self, values: Mapping[str, Scalar]) -> str:
         if not self.is_filled:
-            return self.shared
+            return self._first
         own = [e for e in entries(self.entity.files, values) if is_filled(self._text(e))]
-        return _hash([self.shared, [self._fingerprints(entry) for entry in own]])
+        return _hash([self._first, [self._fingerprints(entry) for entry in own]])
 
     def _text(self, entry: Entry) -> str:
         return str(getattr(self.entity.files, entry.key)[entry.item])

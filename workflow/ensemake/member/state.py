@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ensemake.atomic import LARGEST, open_regular, read_whole
+from ensemake.member.runscript import digest_in
 from ensemake.sweep.tables import is_unicode
 
 STATUS_MOST = 1 << 20  # bytes
@@ -123,7 +124,8 @@ def has_completed(directory: Path, digest: str) -> bool:
 def is_generated(directory: Path, digest: str) -> bool:
     """Tell whether a member's directory was written for this recipe."""
     try:
-        return digest.encode() in read_whole(directory / "run.sh", LARGEST)
+        text = read_whole(directory / "run.sh", LARGEST).decode(errors="replace")
+        return digest_in(text) == digest
     except (OSError, ValueError):
         return False
 

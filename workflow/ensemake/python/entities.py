@@ -10,6 +10,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 from ensemake.check import check_shape
 from ensemake.config import schema
 from ensemake.config.faults import did_you_mean
+from ensemake.config.run import as_list
 from ensemake.config.scalars import keys_of
 from ensemake.config.yamlfile import Document
 from ensemake.errors import EntityExistsError
@@ -17,7 +18,7 @@ from ensemake.member.expansion import Expansion
 from ensemake.member.layout import located
 from ensemake.python import values
 from ensemake.python.batch_settings import BatchSettings
-from ensemake.python.face import Face, Key, Part
+from ensemake.python.face import Face, Key, Part, Parts
 from ensemake.python.settings import RunSettings
 from ensemake.python.table import merged, table
 from ensemake.results.choose import choose
@@ -37,16 +38,20 @@ class Entity(Face):
     files: Key[dict[str, Any]] = Key()
     inputs: Key[dict[str, Any]] = Key(lambda entity, taken: values.inputs(taken) or {})
     outputs: Key[list[str]] = Key()
+    preamble: Key[list[str]] = Key()
+    success_codes: Key[list[int]] = Key()
+    checks: Key[list[dict[str, str]]] = Key()
+    restart: Key[dict[str, Any] | None] = Key()
     metrics: Key[dict[str, Any]] = Key()
     resources: Key[dict[str, Any]] = Key()  # beside those of the run settings, and before them
-    run_settings = Part(RunSettings)
+    run_settings = Parts(RunSettings)
     batch_settings = Part(BatchSettings)
 
     def __init__(
         self,
         name: str,
         place: values.Place,
-        run_settings: RunSettings | None,
+        run_settings: RunSettings | list[RunSettings] | None,
         batch_settings: BatchSettings | None,
         keys: Mapping[str, Any],
     ) -> None:
@@ -128,12 +133,17 @@ class Entity(Face):
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config: what the entity has, and what its settings have."""
-        run = self._run
+        runs = self._runs
+        settings = [self._shown(run) for run in runs]
+        resources = {**_needs(runs), **self.data.get("resources", {})}
+        run = settings[0] if len(settings) == 1 else settings
+        return self._whole({**self.data, "run_settings": run, "resources": resources})
+
+    def _shown(self, run: RunSettings) -> dict[str, Any]:
         settings = run.as_config()
         if "exe" not in run.written and "/" in settings["exe"] and not run.container:
             settings["exe"] = self.place.shown(settings["exe"])
-        resources = {**run.needs, **self.data.get("resources", {})}
-        return self._whole({**self.data, "run_settings": settings, "resources": resources})
+        return settings
 
     def _whole(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """Prune an entry and add the batch, which says something also if it is empty."""
@@ -142,9 +152,9 @@ class Entity(Face):
         return {**self.pruned(entry), **own}
 
     @property
-    def _run(self) -> RunSettings:
+    def _runs(self) -> list[RunSettings]:
         assert self.run_settings is not None
-        return self.run_settings
+        return as_list(self.run_settings)  # type: ignore[no-any-return]
 
 
 class Model(Entity):
@@ -157,7 +167,7 @@ class Model(Entity):
     place
         Where the experiment lies.
     run_settings
-        How it is run.
+        How it is run; a list: commands that run one after another.
     params
         Values by name: text or numbers.
     keys
@@ -178,7 +188,7 @@ class Model(Entity):
         self,
         name: str,
         place: values.Place,
-        run_settings: RunSettings,
+        run_settings: RunSettings | list[RunSettings],
         params: Mapping[str, Any] | None = None,
         batch_settings: BatchSettings | None = None,
         params_as_args: Iterable[str] | None = None,
@@ -240,7 +250,7 @@ class Ensemble(Entity):
         place: values.Place,
         params: Mapping[str, Any] | None = None,
         batch_settings: BatchSettings | None = None,
-        run_settings: RunSettings | None = None,
+        run_settings: RunSettings | list[RunSettings] | None = None,
         replicas: int | None = None,
         perm_strategy: str | Callable[..., Any] = "all_perm",
         n_models: int | None = None,
@@ -303,7 +313,7 @@ class Ensemble(Entity):
             written=set(),
             name=member.name,
             place=self.place,
-            run_settings=copy.deepcopy(self._run),
+            run_settings=copy.deepcopy(self.run_settings),
             batch_settings=None,
             ensemble=self.name,
         )
@@ -376,8 +386,17 @@ class Ensemble(Entity):
         return members_table(self.name, self.members())
 
 
+def _needs(runs: Sequence[RunSettings]) -> dict[str, Any]:
+    """Return the size of a member that has room for each of its commands."""
+    needs: dict[str, Any] = {}
+    for name, size in (item for run in runs for item in run.needs.items()):
+        are_numbers = isinstance(size, int) and isinstance(needs.get(name), int)
+        needs[name] = max(size, needs[name]) if are_numbers else needs.get(name, size)
+    return needs
+
+
 def _check_combination(
-    params: object, run: RunSettings | None, batch: BatchSettings | None, replicas: int | None
+    params: object, run: object, batch: BatchSettings | None, replicas: int | None
 ) -> None:
     if run is None and (params or replicas):
         raise ValueError("params and replicas need run_settings: how a member is run")

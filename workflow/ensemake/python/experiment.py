@@ -165,7 +165,7 @@ class Experiment:
     def create_model(
         self,
         name: str,
-        run_settings: RunSettings,
+        run_settings: RunSettings | list[RunSettings],
         params: Mapping[str, Any] | None = None,
         path: str | os.PathLike[str] | None = None,
         enable_key_prefixing: bool = False,
@@ -176,7 +176,7 @@ class Experiment:
         self._check_name(name, path)
         if enable_key_prefixing:
             raise UnsupportedError("there is no database whose keys could be prefixed")
-        if not isinstance(run_settings, RunSettings):
+        if not isinstance(run_settings, RunSettings | list):
             raise TypeError(f"run_settings come from create_run_settings, not {run_settings!r}")
         model = Model(name, self.place, run_settings, params, batch_settings, **keys)
         self.entities[name] = model
@@ -187,7 +187,7 @@ class Experiment:
         name: str,
         params: Mapping[str, Any] | None = None,
         batch_settings: BatchSettings | None = None,
-        run_settings: RunSettings | None = None,
+        run_settings: RunSettings | list[RunSettings] | None = None,
         replicas: int | None = None,
         perm_strategy: str | Callable[..., Any] = "all_perm",
         path: str | os.PathLike[str] | None = None,
@@ -733,8 +733,8 @@ class Experiment:
         ]
         for work in self._works(items):
             total, pending = len(work.planned), len(work.pending())
-            exe = work.settings.run_settings.exe
-            lines.append(f"{work.entity}: {pending} of {total} to run, with {exe}")
+            programs = ", ".join(run.exe for run in work.settings.run_settings)
+            lines.append(f"{work.entity}: {pending} of {total} to run, with {programs}")
         return "\n".join(lines)
 
     def _chosen(self, action: str, args: Iterable[Any], members: bool = False) -> list[Item]:

@@ -134,3 +134,15 @@ class Part(Generic[T]):
         if not isinstance(value, self.kind | None):
             raise TypeError(f"{self.name}: expected {self.kind.__name__}, not {value!r}")
         vars(face)[self.name] = value
+
+
+class Parts(Part[T]):
+    """As `Part`; or a list of them."""
+
+    def __set__(self, face: Face, value: T | list[T] | None) -> None:
+        if not isinstance(value, list):
+            super().__set__(face, value)
+        elif value and all(isinstance(one, self.kind) for one in value):
+            vars(face)[self.name] = list(value)
+        else:
+            raise TypeError(f"{self.name}: expected a list of {self.kind.__name__}, not {value!r}")

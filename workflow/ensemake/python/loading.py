@@ -31,7 +31,7 @@ def _entity(
         written=set(entry),
         name=name,
         place=place,
-        run_settings=_run_settings(entry["run_settings"], entry.get("resources", {})),
+        run_settings=_all_settings(entry["run_settings"], entry.get("resources", {})),
         batch_settings=None if batch is None else _batch_settings(batch, launcher),
     )
 
@@ -40,6 +40,12 @@ def _batch_settings(data: dict[str, Any], launcher: str) -> BatchSettings:
     words = "pbs" if launcher == "pals" else launcher
     kind: type[BatchSettings] = BATCH_KINDS.get(words, BatchSettings)
     return kind.of(data, launcher=words)
+
+
+def _all_settings(data: Any, resources: Mapping[str, Any]) -> RunSettings | list[RunSettings]:
+    if isinstance(data, list):
+        return [_run_settings(one, resources) for one in data]
+    return _run_settings(data, resources)
 
 
 def _run_settings(data: Mapping[str, Any], resources: Mapping[str, Any]) -> RunSettings:

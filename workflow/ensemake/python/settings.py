@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ensemake.config import schema
+from ensemake.config import run
 from ensemake.errors import UnsupportedError
 from ensemake.member.launcher_options import (
     SIZES,
@@ -52,14 +52,15 @@ class RunSettings(Face):
         If it is not executable, or an argument is of a wrong type.
     """
 
-    section = schema.RunSettings
+    section = run.RunSettings
     home = ("models", "models", "run_settings")
     default_command = "auto"
 
-    exe: Key[str] = Key(lambda run, exe: exe if run.container else values.program_path(exe))
-    exe_args: Key[list[Any]] = Key(lambda run, args: values.argument_words(args))
+    exe: Key[str] = Key(lambda own, exe: exe if own.container else values.program_path(exe))
+    exe_args: Key[list[Any]] = Key(lambda own, args: values.argument_words(args))
     run_command: Key[str] = Key()
-    env_vars: Key[dict[str, Any]] = Key(lambda run, env_vars: values.env_texts(env_vars))
+    stdin: Key[str | None] = Key()  # text for a command that asks
+    env_vars: Key[dict[str, Any]] = Key(lambda own, env_vars: values.env_texts(env_vars))
 
     def __init__(
         self,
@@ -285,7 +286,7 @@ class RunSettings(Face):
     def _as_program(self) -> dict[str, Any]:
         """Return the entry of another's ``mpmd``."""
         config = {**self.as_config(), **self.needs}
-        return {key: config[key] for key in schema.Program.model_fields if key in config}
+        return {key: config[key] for key in run.Program.model_fields if key in config}
 
     def __str__(self) -> str:
         words = [*self.format_run_args(), self.exe, *map(str, self.exe_args)]

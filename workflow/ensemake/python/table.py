@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ensemake.config.run import as_list
 from ensemake.config.scalars import Scalar
 
 LABELS = ("model", "model_name", "label")  # for the parameter that names added models
@@ -19,25 +20,40 @@ def merged(ensemble: str, models: Mapping[str, dict[str, Any]]) -> tuple[Columns
         that all of them share.
     """
     entries = [dict(entry) for entry in models.values()]
-    runs = [dict(entry.pop("run_settings")) for entry in entries]
+    runs = [[dict(run) for run in as_list(entry.pop("run_settings"))] for entry in entries]
+    _same(ensemble, models, [len(commands) for commands in runs], "number of commands")
     params = [entry.pop("params", {}) for entry in entries]
     columns: Columns = {}
     label = next(name for name in LABELS if name not in params[0])
     columns[label] = list(models)
     _same(ensemble, models, [list(row) for row in params], "parameters")
     columns |= {name: [row[name] for row in params] for name in params[0]}
-    arguments = [run.pop("exe_args", []) for run in runs]
-    _same(ensemble, models, [len(words) for words in arguments], "number of arguments")
-    words = _columns_of([dict(enumerate(row)) for row in arguments], "arg_", columns)
-    variables = [run.pop("env_vars", {}) for run in runs]
-    _same(ensemble, models, [sorted(row) for row in variables], "environment variables")
-    env_vars = _columns_of(variables, "env_", columns)
+    shared = [
+        _merged_command(ensemble, models, [*same], f"command_{number}_" * (number > 1), columns)
+        for number, same in enumerate(zip(*runs, strict=True), 1)
+    ]
     for entry in entries:
         entry.pop("batch_settings", None)  # the ensemble's count
-    _same(ensemble, models, runs, "program or launcher")
     _same(ensemble, models, entries, "files or resources")
+    return columns, {**entries[0], "run_settings": shared[0] if len(shared) == 1 else shared}
+
+
+def _merged_command(
+    ensemble: str,
+    models: Iterable[str],
+    runs: list[dict[str, Any]],
+    prefix: str,
+    columns: Columns,
+) -> dict[str, Any]:
+    arguments = [run.pop("exe_args", []) for run in runs]
+    _same(ensemble, models, [len(words) for words in arguments], "number of arguments")
+    words = _columns_of([dict(enumerate(row)) for row in arguments], f"{prefix}arg_", columns)
+    variables = [run.pop("env_vars", {}) for run in runs]
+    _same(ensemble, models, [sorted(row) for row in variables], "environment variables")
+    env_vars = _columns_of(variables, f"{prefix}env_", columns)
+    _same(ensemble, models, runs, "program or launcher")
     run = {**runs[0], "exe_args": list(words.values()), "env_vars": env_vars}
-    return columns, {**entries[0], "run_settings": {k: v for k, v in run.items() if v}}
+    return {key: value for key, value in run.items() if value}
 
 
 def _columns_of(rows: list[dict[Any, Any]], prefix: str, columns: Columns) -> dict[Any, Any]:

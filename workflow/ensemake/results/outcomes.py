@@ -23,7 +23,7 @@ from ensemake.results.provenance import is_over, latest_run
 SHOWN = 10  # kinds of failure listed before "and N more"
 # Lines of run.err that come with every failure: frames, rulers, what launchers and Slurm add.
 NOISE = re.compile(
-    r"#\d+\s|File \".*\", line \d+|at (0x|\S+\()|\^+$|[~^]+$|\W+$|"
+    r"==> (step|attempt) \d+|#\d+\s|File \".*\", line \d+|at (0x|\S+\()|\^+$|[~^]+$|\W+$|"
     r"Error termination\. Backtrace|Traceback|"
     r"slurmstepd: |srun: (error: \S+: tasks? |Terminating|Job step|launch)|"
     r"Primary job terminated|mpirun (noticed|detected)|Per user-direction|Process name:|Exit code:"

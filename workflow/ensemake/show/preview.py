@@ -1,6 +1,5 @@
 """What would run, before anything runs: members, command, files, resources, what looks wrong."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 
@@ -10,12 +9,12 @@ from ensemake.config.faults import printable
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Model
 from ensemake.member.command import (
-    arguments,
+    command_words,
     environment,
-    further,
     passed,
-    program,
     resource,
+    restarts,
+    runtime_minutes,
     template_of,
 )
 from ensemake.member.files import Source, sources
@@ -42,8 +41,6 @@ ENDS = 3  # first and last rows of the table
 WIDTH = 80
 MANY_JOBS = 1000  # jobs of their own beyond which a cluster's scheduler becomes the slow part
 SHORT_S = 60.0  # of a member that waits longer for a job of its own than it runs
-TIME = re.compile(r"\s*([0-9.]+)\s*(s|m|min|h|d)?[a-z]*\s*")
-MINUTES = {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440}
 
 
 def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
@@ -66,9 +63,10 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
     lines += [_row("varies" * (not n), text) for n, text in enumerate(_varying(work))]
     if not work.layout.is_model:
         lines += ["", *_table(work.planned), ""]
-    lines.append(_row("command", _command(work, first)))
-    lines += [_row("sets", f"{k}={v}") for k, v in environment(work.settings, known).items()]
-    lines += [_row("sets", f"{k} from the environment") for k in passed(work.settings)]
+    lines += [_row("command", text) for text in _commands(work, first)]
+    for run in work.settings.run_settings:
+        lines += [_row("sets", f"{k}={v}") for k, v in environment(run, known).items()]
+        lines += [_row("sets", f"{k} from the environment") for k in passed(run)]
     lines += [_row("files", _listed(_file_texts(work)))] if _file_texts(work) else []
     lines.append(_row("leaves", _listed(work.outputs(first)) or "no declared outputs"))
     lines.append(_row("needs", _needs(work.settings)))
@@ -171,14 +169,12 @@ def _cut(text: str, width: int) -> str:
 # ---- the rest ----
 
 
-def _command(work: Work, member: Planned) -> str:
+def _commands(work: Work, member: Planned) -> Iterator[str]:
     own = [source.target for source in _sources(work)]
-    exe = work.settings.run_settings.exe
-    word = program(exe, own, work.base, work.base / member.directory)
-    values = work.known(member)
-    first = quoted_words([word, *arguments(work.settings, values)])
-    others = further(work.settings, values, own, work.base, work.base / member.directory)
-    return " : ".join([first, *map(quoted_words, others)])
+    directory, values = work.base / member.directory, work.known(member)
+    for run in work.settings.run_settings:
+        parts = command_words(work.settings, run, values, own, work.base, directory)
+        yield " : ".join(map(quoted_words, parts))
 
 
 def _sources(work: Work) -> list[Source]:
@@ -236,12 +232,6 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 1.0
 
 
-def runtime_minutes(runtime: object) -> float:
-    """Return a runtime in minutes: a number, or text such as ``90m``, ``1.5h``, ``2d``."""
-    found = TIME.fullmatch(str(runtime).lower())
-    return float(found[1]) * MINUTES.get(found[2] or "m", 1) if found else 0.0
-
-
 def _mean_seconds(work: Work) -> float | None:
     """Return the mean time of some finished members; evenly picked, a look at all is slow."""
     some = work.planned[:: max(1, len(work.planned) // 200)]
@@ -288,7 +278,7 @@ def _too_many_jobs(work: Work, pending: int, at_once: int) -> Iterator[str]:
 
 
 def _reads_params(settings: Model) -> bool:
-    return any("params.json" in str(text) for text in settings.run_settings.exe_args)
+    return any("params.json" in str(text) for run in settings.run_settings for text in run.exe_args)
 
 
 def _idle(work: Work, found: Sequence[Source], values: Mapping[str, Scalar]) -> list[Source]:
@@ -307,8 +297,10 @@ def used_names(
 ) -> frozenset[str]:
     """Return the parameters that reach a member, directly or through a derived one."""
     used = set(settings.params_as_args)
-    texts = [*settings.run_settings.exe_args, *settings.run_settings.env_vars.values()]
-    texts += [word for other in settings.run_settings.mpmd for word in other.exe_args]
+    texts: list[object] = []
+    for run in [*settings.run_settings, *restarts(settings)]:
+        texts += [*run.exe_args, *run.env_vars.values(), run.stdin or ""]
+        texts += [word for other in run.mpmd for word in other.exe_args]
     texts += [*settings.outputs, *settings.files.to_configure, *settings.files.to_copy]
     for text in [*texts, *settings.files.to_symlink, *settings.resources.values()]:
         used |= template(template_of(text) or "").mentions

@@ -22,7 +22,7 @@ OFFICIAL = (
     *("--executor", "slurm", "--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "10"),
 )
-SMALL = "    resources: {mem_mb: 100, runtime: 10}\n"
+SMALL = "    resources: {{mem_mb: {}, runtime: 10}}\n"
 MAIN = ", the main process and its commands"
 
 
@@ -34,6 +34,7 @@ class Way:
     members: int
     batch: int | None
     words: tuple[str, ...] | None = ()
+    memory: int = 100  # of a member
 
 
 WAYS = (
@@ -42,7 +43,7 @@ WAYS = (
     Way("Slurm, batches of 100: official plugin", 1000, 100, OFFICIAL),
     Way("Slurm, one job per member: bare sbatch array", 1000, None, None),
     Way("Slurm, one job per member", 1000, None),
-    Way("Slurm, one job per member: official plugin", 20, None, OFFICIAL),
+    Way("Slurm, one job per member: official plugin", 20, None, OFFICIAL, 600),
 )
 
 
@@ -65,7 +66,7 @@ def samples(
             project.write(folder, way.members, way.batch)
             if way.batch is None:
                 with (folder / "config" / "config.yaml").open("a") as config:
-                    config.write(SMALL)
+                    config.write(SMALL.format(way.memory))
             command = _command(way, folder, environ)
             calls, before = slurm.folder / "calls", _busy_s()
             calls.write_text("")

@@ -13,8 +13,9 @@ ONE_JOB = "ensemake, a single model"
 PLAIN = "Snakemake with Paramspace, same scheduler settings"
 SMARTSIM, XARGS = "SmartSim 0.8.0", "xargs -P2 bash run.sh"
 JOB = "a cluster job of one member"
-IN_BATCHES = "Slurm, batches of 100"
-IN_JOBS = "Slurm, one job per member, Snakemake in each"
+IN_BATCHES, IN_JOBS = "Slurm, batches of 100", "Slurm, one job per member"
+BARE, OFFICIAL = ": bare sbatch array", ": official plugin"
+IN_MAIN = "Slurm, one job per member, the main process and its commands"
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,23 @@ def _faster(name: str, ratio: float, wanted: float) -> Target:
 
 
 def _cluster(jobs: Records) -> Iterator[Target]:
-    each = {
-        name: typical(samples).cpu_s / n
+    found = {
+        name: (typical(samples), n)
         for name, by_size in jobs.items()
         for n, samples in by_size.items()
     }
-    if IN_BATCHES in each and IN_JOBS in each:
+    each = {name: sample.cpu_s / n for name, (sample, n) in found.items()}
+    if IN_BATCHES in each and IN_JOBS + OFFICIAL in each:
         name = "1000 in batches on Slurm: times less CPU than a job with Snakemake for each"
-        yield _faster(name, each[IN_JOBS] / each[IN_BATCHES], 100)
+        yield _faster(name, each[IN_JOBS + OFFICIAL] / each[IN_BATCHES], 100)
+    for name, start in ((IN_BATCHES, 3), (IN_JOBS, 5)):
+        if name in found and name + BARE in found:
+            wall, bare = found[name][0].wall_s, found[name + BARE][0].wall_s
+            told, allowed = f"{name}: 1.3 x a bare array + {start} s", 1.3 * bare + start
+            yield Target(told, f"<= {allowed:.0f} s", f"{wall:.0f} s", wall <= allowed)
+    if IN_MAIN in each:
+        told = "CPU of the main process for each job on Slurm"
+        yield Target(told, "<= 0.02 s", f"{each[IN_MAIN]:.3f} s", each[IN_MAIN] <= 0.02)
 
 
 def _at_most(costs: Costs) -> Iterator[Target]:

@@ -36,10 +36,8 @@ from ensemake.atomic import LARGEST, PRIVATE, clear_dead, read_whole, write_atom
 from ensemake.batch.allocation import CPUS, allocation, own_node
 from ensemake.batch.runner import CARRY_ON
 from ensemake.check import check_config, check_shape, expanded, rule_name
-from ensemake.cluster.end_reasons import cluster_reason, explain
+from ensemake.cluster.end_reasons import explain
 from ensemake.cluster.resources import batch_resources, member_resources
-from ensemake.cluster.slurm_jobs import submit_plainly
-from ensemake.cluster.slurm_polling import be_patient
 from ensemake.config.faults import ConfigError, Fault
 from ensemake.config.inputs import Choice
 from ensemake.config.schema import BatchSettings, Config, Model, Resource, shareable
@@ -61,9 +59,11 @@ from ensemake.results.outcomes import read_collected
 from ensemake.results.provenance import VARIABLE
 from ensemake.show.page import page_path
 from ensemake.show.progress import CARRYING_ON, EXPECTED
+from ensemake.submit.executor import LISTENERS
 from ensemake.sweep.upstream import choices, takes_from
 
 SAID_PARAMETERS = "_overwrite_params"  # what Snakemake takes instead of inspecting a function
+GROUP = 300  # members
 PATIENCE_S = 5.0  # of one who has stopped a run, for its tables
 ATTEMPT = "ensemake_attempt"  # a resource, for only those know it
 NOT_CONFIG = ("confirm",)  # --config keys that are questions answered, not settings
@@ -643,9 +643,28 @@ class EntityRules:
         """Markers of the ends of all that has to run."""
         if not self.experiment.is_main:
             return []
-        names = self._plans if self.is_batched else map(self._place, self.pending)
         with_others = [self.rides_with.done_of(job) for job, _ in self._rides if self.rides_with]
-        return [*(str(self.layout.done(name)) for name in names), *with_others]
+        if len(self._groups) <= 1 or self.is_batched:
+            names = self._plans if self.is_batched else map(self._place, self.pending)
+            return [*map(self.done_of, names), *with_others]
+        markers = [self.gathered.replace("{group}", number) for number in self._groups]
+        self.experiment.make_anew(markers)
+        return [*markers, *with_others]
+
+    @property
+    def gathered(self) -> str:
+        """Marker of the ends of some hundred members: many inputs cost a job their square."""
+        return str(self.layout.state / "{group}.gathered")
+
+    def group(self, wildcards: Any) -> list[str]:
+        """Markers of the ends of a group of members."""
+        return self._groups[wildcards.group] if self.experiment.is_main else []
+
+    @cached_property
+    def _groups(self) -> dict[str, list[str]]:
+        markers = [self.done_of(self._place(member)) for member in self.pending]
+        starts = range(0, len(markers), GROUP)
+        return {str(start): markers[start : start + GROUP] for start in starts}
 
     def done_of(self, place: str) -> str:
         """Marker of a member or a batch."""
@@ -849,7 +868,7 @@ def _look_at_what_is_protected() -> None:
 
 
 def begin_run(experiment: ExperimentRules) -> None:
-    """Leave a record of a run that runs members, and mend what we need of the executor."""
+    """Leave a record of a run that runs members; have jobs start at once, or their ends told."""
     _heed_signals(experiment)
     asked = [entity for entity in experiment.entities if entity.asked]  # as far as it is known
     pending = {entity.name: len(entity.pending) for entity in asked if entity.pending}
@@ -892,22 +911,15 @@ def _start_at_once(workflow: Any) -> None:
 
 
 def _follow_jobs(experiment: ExperimentRules) -> None:
-    """Have members told why the cluster ended their jobs, and mend what Slurm's plugin lacks."""
-    executor = experiment.workflow.scheduler._executor
-    report = executor.report_job_error
+    """Have members told why the cluster ended their jobs."""
 
-    def explained(info: Any, msg: str | None = None, **more: Any) -> None:
-        reason = cluster_reason(msg or "", filter(None, more.get("aux_logs") or ()))
-        if reason and not info.job.is_group():
-            folders = [path for e in experiment.entities for path in e.directories(info.job)]
+    def explained(job: Any, reason: str) -> None:
+        if not job.is_group():
+            folders = [path for e in experiment.entities for path in e.directories(job)]
             experiment.ended.append((folders, reason))
             explain(folders, reason, os.environ.get(VARIABLE, ""))
-        report(info, msg=msg, **more)
 
-    executor.report_job_error = explained
-    if type(executor).__module__ == "snakemake_executor_plugin_slurm":
-        be_patient(executor)
-        submit_plainly(executor, VARIABLE, os.environ.get(VARIABLE, ""))
+    LISTENERS.append(explained)
 
 
 def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,29 @@ def write_page(
     every_s
         How soon it will be written again, while members run: the page then reloads itself.
     """
+    path = to or page_path(config)
+    write_atomically(base / path, page_text(config, base, every_s).encode())
+    return path
+
+
+def page_text(
+    config: Config,
+    base: Path = Path(),
+    every_s: float | None = None,
+    only: str = "",
+    view: Mapping[str, str] | None = None,
+) -> str:
+    """Return the page; or one part of it, with what is chosen at first."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(_read("page.html"))
-    data = page_data(config, base, live=every_s is not None)
+    data = {**page_data(config, base, live=every_s is not None), "view": view or {}}
     if every_s is not None:
         data["live"] = {"written": time.time(), "every_s": every_s}
     script = "".join(_read(f"{name}.js") for name in SCRIPTS)
     script = f'"use strict";\n{{\n{script}}}\n'
-    text = template.render(
+    return template.render(
         config=config,
+        only=only,
         settings=yaml.safe_dump(_given(config), sort_keys=False, allow_unicode=True),
         pictures={name: _pictures(base / root(config) / name) for name in config.entities},
         run=latest_run(root(config), base),
@@ -59,9 +74,6 @@ def write_page(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     )
-    path = to or page_path(config)
-    write_atomically(base / path, text.encode())
-    return path
 
 
 def _read(name: str) -> str:

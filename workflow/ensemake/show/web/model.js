@@ -52,7 +52,7 @@ const LISTS = ["hidden", "axes"];
 let view = readView();
 
 function readView() {
-  const given = new URLSearchParams(location.hash.slice(1));
+  const given = new URLSearchParams(location.hash.slice(1) || DATA.view);
   const found = {brush: {}};
   for (const [key, text] of given) found[key] = LISTS.includes(key) ? text.split("~") : text;
   try {
@@ -79,6 +79,7 @@ function address() {
 }
 
 function keepView() {
+  if (Object.keys(DATA.view).length) return;  // a part of the page, in another one
   try {
     history.replaceState(null, "", address());
   } catch { /* inside of a report there is no address of our own */ }

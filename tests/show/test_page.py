@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from math import sin
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from ensemake.config.schema import Config
 from ensemake.member.expansion import Expansion
 from ensemake.member.plan import Work, save_work
+from ensemake.show import live, page_data
+from ensemake.show.live import LivePage
 from ensemake.show.page import write_page
 
 from ..browser import Browser, browser
@@ -160,3 +163,59 @@ def test_the_page(tmp_path: Path, window: Browser) -> None:
     assert "http" not in (tmp_path / "results/exp/overview.html").read_text().replace(
         "http://www.w3.org/2000/svg", ""
     ).replace("http-equiv", "")
+
+
+@needs_browser
+def test_a_live_page_reloads_and_keeps_the_choice(tmp_path: Path, window: Browser) -> None:
+    sweep = {"params": {"x": [1, 2, 3]}, "run_settings": RUN, "metrics": METRICS}
+    folder(tmp_path, {"sweep": sweep})
+    config = Config.model_validate({"experiment": "exp", "ensembles": {"sweep": sweep}})
+    path = tmp_path / write_page(config, tmp_path, every_s=0.5)
+    choice = "#entity=sweep&x=y&y=elapsed_s"
+    window.open(path, choice)
+    window.run("window.isFirst = true")
+    window.wait("return !window.isFirst && document.documentElement.dataset.ready")
+    assert window.run("return location.hash") == choice
+    assert "Members are running" in window.run("return document.querySelector('#live').innerText")
+    write_page(config, tmp_path)
+    window.wait("return document.querySelector('#live').hidden")
+    assert window.run("return location.hash") == choice
+
+
+def test_the_page_of_a_run_is_renewed_until_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(live, "EVERY_S", 0.05)
+    sweep = {"params": {"x": [1, 2, 3]}, "run_settings": RUN, "metrics": METRICS}
+    folder(Path(), {"sweep": sweep})
+    config = Config.model_validate({"experiment": "exp", "ensembles": {"sweep": sweep}})
+    path, renewed = Path("results/exp/overview.html"), LivePage(config)
+    renewed.start()
+    while not path.exists():
+        time.sleep(0.01)
+    first = path.stat().st_ino
+    assert '"live":{' in path.read_text()
+    while path.stat().st_ino == first:
+        time.sleep(0.01)
+    renewed.stop()
+    renewed.finish()
+    assert '"live":{' not in path.read_text()
+    last = path.stat().st_ino
+    renewed.finish()  # written by another since
+    assert path.stat().st_ino == last
+
+
+def test_of_too_many_members_a_sample_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_data, "MOST_ROWS", 30)
+    sweep = {"params": {"x": {"range": [0, 70]}}, "run_settings": RUN, "metrics": METRICS}
+    works = folder(tmp_path, {"sweep": sweep})
+    config = Config.model_validate({"experiment": "exp", "ensembles": {"sweep": sweep}})
+    (data,) = page_data.page_data(config, tmp_path)["entities"]
+    columns = {column["key"]: column for column in data["columns"]}
+    failed = {member.values["x"] for member in works["sweep"].planned[60:]}
+    assert (data["total"], len(columns["x"]["values"])) == (70, 30)
+    assert failed <= set(columns["x"]["values"])
+    assert min(columns["x"]["values"]) == 0

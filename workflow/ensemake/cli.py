@@ -355,6 +355,42 @@ def find_command(question: Question, entity: str, expression: str) -> None:
 
 
 @ensemake.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+def compare_command(first: str, second: str) -> None:
+    """Put two experiments, or two runs of one, beside each other.
+
+    A and B are folders of experiments, or FOLDER@RUN, with a run as results.csv names it. Members
+    are matched by their parameters.
+
+    \b
+    ensemake compare results/demo results/finer
+    ensemake compare results/demo@20261123T205831-afb6 results/demo
+    """
+    from ensemake.results.compare import compare_lines, side
+
+    click.echo("\n".join(map(printable, compare_lines(side(first), side(second)))))
+
+
+@ensemake.command()
+@click.argument("to", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@entities
+@of_experiment
+@asked
+def view_command(question: Question, to: Path, entities: Sequence[str]) -> None:
+    """Make a folder of links to members, with names to read: heat/kappa=0.2/n=40.
+
+    Links that an earlier view made there are renewed.
+    """
+    from ensemake.results.view import make_view
+
+    to = to.absolute()
+    _, works = question.ran(entities)
+    for entity, count in make_view(works, to):
+        click.echo(f"{to / entity}: {count} member{'s' * (count != 1)}")
+
+
+@ensemake.command()
 @click.argument("directory", default=".", type=click.Path(file_okay=False, path_type=Path))
 def init_command(directory: Path) -> None:
     """Begin a project: a config, an example that runs, the profiles. Nothing is overwritten."""

@@ -128,7 +128,15 @@ def _add_metrics(
 ) -> None:
     path = work.base / work.layout.directory / "results.csv"
     if live or not path.exists():
-        told = {row["member"]: row for row in results_table(work, found)[1]}
+        known = {
+            name: metric
+            for name, metric in work.settings.metrics.items()
+            if not (live and getattr(metric, "function", None))  # somebody's code, in a process
+        }
+        settings = work.settings.model_copy(update={"metrics": known})
+        told = {
+            row["member"]: row for row in results_table(replace(work, settings=settings), found)[1]
+        }
     else:
         told = _table(path)
     for row in rows:

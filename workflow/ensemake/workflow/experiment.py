@@ -34,6 +34,7 @@ from ensemake.member.plan import Work
 from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
 from ensemake.results.choose import choose
+from ensemake.show.live import LivePage
 from ensemake.show.page import page_path
 from ensemake.workflow.entity import EntityRules
 from ensemake.workflow.faults import ExitOnFaults
@@ -81,6 +82,7 @@ class ExperimentRules:
         self.single = [entity for entity in self.entities if not entity.is_batched]
         self.ended: list[tuple[list[Path], str]] = []  # members whose job the cluster ended, why
         self.is_stopped = False  # by a signal
+        self.live_page: LivePage | None = None
 
     @property
     def tables(self) -> list[str]:

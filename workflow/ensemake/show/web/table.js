@@ -106,8 +106,9 @@ function rangeBoxes(column, n) {
   const ends = [column.low, column.high].map((end, place) => make("input", {type: "number", step: "any", id: `range-${n}-${place}`,
     "aria-label": `${column.label}, ${place ? "at most" : "at least"}`, placeholder: isFinite(end) ? told(end) : "", value: now[place] ?? "",
     onchange: () => {
-      const given = ends.map((box, side) => box.value === "" ? [column.low, column.high][side] : Number(box.value));
-      setBrush(column.key, ends.every(box => box.value === "") ? null : given);
+      const given = [...view.brush[column.key] ?? [column.low, column.high]];
+      given[place] = ends[place].value === "" ? [column.low, column.high][place] : Number(ends[place].value);
+      setBrush(column.key, given[0] <= column.low && given[1] >= column.high ? null : given);
     }}));
   return make("fieldset", {}, make("legend", {}, column.label), ends[0], " to ", ends[1]);
 }

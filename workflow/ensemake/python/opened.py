@@ -162,7 +162,7 @@ class Results:
         params = varying(work.planned) if work else []
         return table[["member", *params]].merge(chosen, on="member")
 
-    def member(self, entity: str, name: str | None = None, /, **values: Scalar) -> "Member":
+    def member(self, entity: str, name: str | None = None, /, **values: Scalar) -> "OpenedMember":
         """Return one member, by its name or by values that only it has.
 
         Examples
@@ -173,7 +173,7 @@ class Results:
         found = [one for one in work.planned if name in (None, one.name)]
         found = [one for one in found if values.items() <= one.values.items()]
         if len(found) == 1:
-            return Member(work, found[0])
+            return OpenedMember(work, found[0])
         wanted = name or ", ".join(f"{key}={value!r}" for key, value in values.items()) or "all"
         raise WrongValueError(f"{entity}: {len(found)} members are {wanted}, not one")
 
@@ -268,7 +268,7 @@ def _told(counts: Mapping[str, int]) -> str:
 
 
 @dataclass(frozen=True)
-class Member:
+class OpenedMember:
     """One member of an opened experiment."""
 
     work: Work

@@ -20,6 +20,7 @@ from ensemake.results.provenance import latest_run, read_run
 
 SHOWN = 20  # members of each entity that are listed, and changes
 SAME = ("run", "started", "ended", "pid", "pending", "succeeded", "command")  # of no concern
+KINDS = ("models", "ensembles")
 Values = Mapping[str, Any]
 Key = tuple[Any, ...]
 
@@ -71,12 +72,12 @@ def _runs(root: Path) -> Iterable[Path]:
 
 def _at(work: Work, member: Planned, run: str) -> Planned | None:
     """Return a member with what it was after a run: its own results, or those set aside since."""
-    own = work.base / member.directory
+    own = member.directory
+    older = sorted((work.base / own / FOLDER).glob("[0-9]*"))
     best: tuple[str, Planned] | None = None
-    for place in [own, *sorted((own / FOLDER).glob("[0-9]*"))]:
-        status = read_status(place)
+    for directory in [own, *(f"{own}/{FOLDER}/{path.name}" for path in older)]:
+        status = read_status(work.base / directory)
         if status and status.run <= run and (best is None or status.run > best[0]):
-            directory = str(place.relative_to(work.base))
             best = status.run, replace(member, directory=directory, digest=status.digest)
     return best and best[1]
 
@@ -91,10 +92,12 @@ def compare_lines(first: Side, second: Side) -> list[str]:
     """
     lines = [f"A  {_headline(first)}", f"B  {_headline(second)}", ""]
     changes = list(_changes(first.record, second.record))
+    ours, theirs = first.works, second.works
+    alone = {f"config.{kind}.{n}" for kind in KINDS for n in ours.keys() ^ theirs.keys()}
+    changes = [line for line in changes if not line.startswith(tuple(f"{n}." for n in alone))]
     lines += [f"  {line}" for line in changes[:SHOWN]]
     lines += [f"  and {len(changes) - SHOWN} more changes"] * (len(changes) > SHOWN)
     lines += ["  config, code and environment are the same"] * (not changes)
-    ours, theirs = first.works, second.works
     for entity in dict.fromkeys([*ours, *theirs]):
         lines.append("")
         if entity in ours and entity in theirs:

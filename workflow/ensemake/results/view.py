@@ -43,7 +43,7 @@ def make_view(works: Sequence[Work], to: Path) -> Iterator[tuple[str, int]]:
 
 
 def _paths(work: Work, to: Path) -> Iterator[tuple[Planned, Path]]:
-    names = varying(work.planned)
+    names = [name for name in varying(work.planned) if name not in work.settings.derived]
     for member in work.planned:
         parts = [_part(name, member.values[name]) for name in names]
         yield member, Path(to, work.entity, *parts)

@@ -55,6 +55,10 @@ def fault(tmp_path: Path, text: str) -> str:
             "10: ensembles.second.inputs.first: 'out' comes from the input mesh too",
         ),
         (
+            "    inputs: {first: {files: ['out_{{ Q }}'], match: []}}",
+            "10: ensembles.second.inputs.first.files: line 1: Q is no parameter",
+        ),
+        (
             "    inputs: {mesh: {allow_failed: true}}",
             "10: ensembles.second.inputs.mesh.allow_failed: goes with members: all",
         ),

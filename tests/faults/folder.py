@@ -13,7 +13,7 @@ from pathlib import Path
 
 MEMBERS = 8
 FAILS, FORGETS = 2, 5  # the members that fail the first time that they come to their end
-TABLE = Path("results/faults/sweep/results.csv")
+TABLE = "results/faults/{}/results.csv"
 
 # Builtins, but for sleep: what is measured are the moments between its steps.
 MEMBER = f"""\
@@ -46,6 +46,7 @@ ensembles:
     outputs: [out.json]
     metrics: {{value: {{file: out.json, key: value}}}}
 """
+STAGES = {"then": MEMBERS, "gathered": 1}
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Folder:
         (path / "config").mkdir(parents=True)
         (path / "pids").mkdir()
         (path / "config" / "config.yaml").write_text(CONFIG + extra)
+        self.sizes = {"sweep": MEMBERS, **{k: n for k, n in STAGES.items() if f"  {k}:" in extra}}
         (path / "member.sh").write_text(MEMBER)
         (path / "member.sh").chmod(0o755)
         (path / "ledger").touch()
@@ -83,17 +85,25 @@ class Folder:
 
     def watch(self) -> None:
         """Note which members are recorded as completed by now."""
-        for path in self.path.glob("results/faults/sweep/*/status.json"):
+        for path in self.path.glob("results/faults/*/*/status.json"):
             if path.parent.name not in self.completed and _status(path) == "completed":
                 self.completed[path.parent.name] = time.time()
 
     def table(self) -> list[dict[str, str]]:
-        """Return the rows of results.csv; none if there is no table."""
+        """Return the rows of all tables of results that are there."""
+        return [row for name in self.sizes for row in self._rows(name)]
+
+    def _rows(self, entity: str) -> list[dict[str, str]]:
         try:
-            with (self.path / TABLE).open(newline="") as file:
+            with (self.path / TABLE.format(entity)).open(newline="") as file:
                 return list(csv.DictReader(file))
         except FileNotFoundError:
             return []
+
+    @property
+    def members(self) -> int:
+        """How many members there are in all."""
+        return sum(self.sizes.values())
 
     def leftovers(self) -> list[str]:
         """Return files that somebody was about to rename or to move, and did not."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from folder import MEMBERS, Folder
+from folder import Folder
 
 
 def after_a_run(folder: Folder, code: int) -> Iterator[str]:
@@ -13,8 +13,8 @@ def after_a_run(folder: Folder, code: int) -> Iterator[str]:
     for row in folder.table():
         if row["status"] == "completed" and row["member"] not in finished:
             yield f"false success: {row['member']} is completed in results.csv and never ended"
-    if code == 0 and len(finished) < MEMBERS:
-        yield f"false success: exit code 0 with {len(finished)} of {MEMBERS} members done"
+    if code == 0 and len(finished) < folder.members:
+        yield f"false success: exit code 0 with {len(finished)} of {folder.members} members done"
     for member in folder.told("twice"):
         yield f"twice: {member} ran twice at the same time"
     for line in folder.ledger():
@@ -38,9 +38,9 @@ def in_the_end(folder: Folder, code: int) -> Iterator[str]:
     if code != 0:
         yield f"lost: the run does not come to an end, exit code {code}"
     rows = folder.table()
-    lost = MEMBERS - sum(row["status"] == "completed" for row in rows)
+    lost = folder.members - sum(row["status"] == "completed" for row in rows)
     if lost:
-        yield f"lost: {lost} of {MEMBERS} members"
+        yield f"lost: {lost} of {folder.members} members"
     for row in rows:
         wanted = str(int(row["x"]) ** 2 + 7)
         if row["status"] == "completed" and (row["value"], row["exit_code"]) != (wanted, "0"):

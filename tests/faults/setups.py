@@ -22,6 +22,25 @@ BATCHES = "    batch_settings: {size: 4}\n"
 WIDE_BATCHES = (
     "    batch_settings: {size: 4, nodes: 2, runtime: 10}\n    resources: {mem_mb: 100}\n"
 )
+# Each member of `then` goes on from one of the sweep; the last one needs all of them.
+THEN = """\
+  then:
+    params: {start: {members: sweep}}
+    inputs: {sweep: {files: {out.json: in.json}}}
+    run_settings: {exe: ./member.sh, exe_args: ["{{ x }}"]}
+    outputs: [out.json]
+    metrics: {value: {file: out.json, key: value}}
+"""
+GATHERED = """\
+  gathered:
+    params: {x: [100]}
+    inputs: {then: {members: all, match: []}}
+    run_settings: {exe: ./member.sh, exe_args: ["{{ x }}"]}
+    outputs: [out.json]
+    metrics: {value: {file: out.json, key: value}}
+"""
+STAGES = THEN + GATHERED
+BATCHED_STAGES = f"{BATCHES}{THEN}    batch_settings: {{with: sweep}}\n{GATHERED}"
 SMALL_JOBS = "    resources: {mem_mb: 100, runtime: 10}\n"
 QUICK = {
     "slurm": ("--latency-wait", "15"),
@@ -56,6 +75,8 @@ class Setup:
 SETUPS = (
     Setup("local-alone", "local", "", ("run.sh", "member")),
     Setup("local-batches", "local", BATCHES, ("runner", "run.sh", "member")),
+    Setup("local-stages", "local", STAGES, ("run.sh", "member")),
+    Setup("local-stages-batches", "local", BATCHED_STAGES, ("runner", "run.sh", "member")),
     Setup("slurm-alone", "slurm", SMALL_JOBS, ("run.sh", "member")),
     Setup("slurm-batches", "slurm", WIDE_BATCHES, ("runner", "agent", "run.sh", "member")),
     Setup("pbs-alone", "pbs", SMALL_JOBS, ("run.sh", "member")),

@@ -54,6 +54,8 @@ def test_a_member_is_ended_at_its_limit(member: Member) -> None:
     # what a site sets for the job of its own counts
     member.made(shell("sleep 1.2"), resources={"runtime": "1s"})
     assert member.run(ENSEMAKE_RUNTIME="1") == "completed"
+    member.made(shell("sleep 0"), resources={"runtime": 0.5})
+    assert member.run(ENSEMAKE_RUNTIME="0") == "completed"
 
 
 def test_the_limit_holds_for_all_commands_together(member: Member) -> None:

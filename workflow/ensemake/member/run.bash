@@ -315,7 +315,8 @@ if ! [[ ${ENSEMAKE_LOCKED-} && /dev/fd/9 -ef .lock ]]; then
     flock 9 || _ensemake_say "this file system has no locks; going on without"
   fi
 fi
-[ -z "${ENSEMAKE_RUNTIME-}" ] || _ensemake_limit=$((ENSEMAKE_RUNTIME * 60)) # as a site set it
+[[ ! ${ENSEMAKE_RUNTIME-} =~ ^[1-9][0-9]*$ ]] || # minutes, as a site set them; none below one
+  _ensemake_limit=$((ENSEMAKE_RUNTIME * 60))
 _ensemake_carry_on=${ENSEMAKE_CARRY_ON-}
 unset -v ENSEMAKE_LOCKED ENSEMAKE_RUNTIME ENSEMAKE_CARRY_ON # not for a run.sh that the command may start
 if _ensemake_completed; then

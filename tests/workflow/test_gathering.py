@@ -2,7 +2,7 @@
 
 import pytest
 
-from ensemake.workflow import GROUP
+from ensemake.workflow.entity import GROUP
 
 from ..conftest import Project
 

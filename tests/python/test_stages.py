@@ -43,6 +43,7 @@ def test_entities_take_from_each_other(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(second) == 2
     with pytest.raises(NotYetKnownError, match="known once second has finished"):
         best.members()
+    assert exp.get_status(best) == []
     exp.start(last)  # what it needs is run as well
     told = (tmp_path / "stages" / "last" / "run.out").read_text()
     assert len(told.splitlines()) == 3

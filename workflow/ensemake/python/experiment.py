@@ -770,7 +770,7 @@ class Experiment:
                 )
             if _ensemble_of(item) and not members:
                 raise ValueError(f"{item.name} is a member of {_ensemble_of(item)}; name that")
-            if isinstance(item, Ensemble) and not len(item):
+            if isinstance(item, Ensemble) and item.is_empty:
                 raise ValueError(f"{item.name} is empty. Nothing to launch.")
         twice = [name for name, n in Counter(item.name for item in flat).items() if n > 1]
         if twice:

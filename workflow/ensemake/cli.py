@@ -345,11 +345,13 @@ def find_command(question: Question, entity: str, expression: str) -> None:
     """
     from ensemake.results.find import find
 
-    _, (work,) = question.ran([entity])
+    _, works = question.ran([entity])
     try:
-        found = find(work, expression)
+        found = [path for work in works for path in find(work, expression)]
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    if question.unknown:
+        raise click.ClickException(question.unknown[0])
     for directory in found:
         click.echo(question.directory / directory)
 

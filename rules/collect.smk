@@ -68,6 +68,7 @@ for entity in EXPERIMENT.entities:
                 f"plot_{entity.rule}"
             input:
                 entity.results,
+                entity.figures,
             output:
                 [
                     report(
@@ -83,6 +84,7 @@ for entity in EXPERIMENT.entities:
             params:
                 root=EXPERIMENT.root,
                 entity=entity.name,
+                **entity.drawn,
             shell:
                 EXPERIMENT.shell(
                     "plot.py", "{params.root:q} {params.entity:q} > {log:q} 2>&1"
@@ -103,5 +105,6 @@ rule overview:
     localrule: True
     params:
         root=EXPERIMENT.root,
+        **EXPERIMENT.drawn,
     shell:
         EXPERIMENT.shell("page.py", "{params.root:q} > {log:q} 2>&1")

@@ -228,9 +228,10 @@ def _summary(
 def _table(
     work: Work, names: Sequence[str], rows: Sequence[tuple[Planned, Values, Values]]
 ) -> list[str]:
-    params = varying(work.planned)
+    params, labels = varying(work.planned), work.settings.labels
     shown = [name for name in names if any(_gap(a.get(name), b.get(name)) for _, a, b in rows)]
-    head = [*params, *(f"{name} {which}" for name in shown for which in "AB")]
+    head = [labels.get(name, name) for name in params]
+    head += [f"{labels.get(name, name)} {which}" for name in shown for which in "AB"]
     body = [
         [
             *(member.values[name] for name in params),

@@ -1,5 +1,6 @@
 """A metric over the parameters of an ensemble, as an array with named dimensions."""
 
+import re
 from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,18 @@ def grid(work: Work, table: "DataFrame", metric: str) -> "DataArray":
     data[tuple(map(numpy.array, spots))] = values
     coords = {name: (name, values) for name, values in axes.items()}
     coords |= _along(table, together, axes)
-    return xarray.DataArray(data, dims=list(axes), coords=coords, name=metric)
+    array = xarray.DataArray(data, dims=list(axes), coords=coords, name=metric)
+    for one in (array, *array.coords.values()):
+        one.attrs |= _described(work.settings.labels.get(str(one.name)))
+    return array
+
+
+def _described(label: str | None) -> dict[str, str]:
+    """Return a label as xarray's own plots use it: the text, and what stands in brackets."""
+    found = re.fullmatch(r"(.*\S)\s*\[([^\]]+)\]", label or "")
+    if found:
+        return {"long_name": found[1], "units": found[2]}
+    return {"long_name": label} if label else {}
 
 
 def _values(column: "Series[Any]") -> Any:

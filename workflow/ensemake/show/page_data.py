@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ensemake.atomic import LARGEST, read_end, read_whole
+from ensemake.config.plots import Drawn
 from ensemake.config.schema import Config
 from ensemake.member.layout import layout, root
 from ensemake.member.plan import Work, read_work
 from ensemake.member.runscript import commands_in
 from ensemake.member.state import MEANING
 from ensemake.results.collect import results_table, typed_cell
+from ensemake.results.effects import read_effects
 from ensemake.results.outcomes import (
     BAD,
     Outcome,
@@ -60,7 +62,7 @@ def _entity(config: Config, name: str, base: Path, live: bool) -> dict[str, Any]
         "name": name,
         "is_model": where.is_model,
         "from": [other for other in takes_from(settings) if other in config.entities],
-        "folder": str(where.directory),
+        "folder": str((base / where.directory).absolute()),
     }
     if not (base / where.planned).exists():
         return {**own, "total": 0, "counts": {}, "columns": [], "failures": [], "common": []}
@@ -77,8 +79,24 @@ def _entity(config: Config, name: str, base: Path, live: bool) -> dict[str, Any]
         "failures": [_failure(line, group) for line, group in alike(work, bad)],
         "details": _details(work, [found[place] for place in shown]),
         "places": _places(work, [found[place] for place in shown]),
+        "views": [
+            _view(plot, work) for plot in work.settings.plots or () if isinstance(plot, Drawn)
+        ],
+        "effects": read_effects(work),
         "series": _series(work, {found[place].member.name for place in shown}),
     }
+
+
+def _view(plot: Drawn, work: Work) -> dict[str, Any]:
+    """Return a plot of the config as what is chosen in the chart."""
+    labels, kinds = work.settings.labels, {"points": "points", "line": "mean", "heatmap": "map"}
+    logs = {f"log{key}": "1" for key in plot.log if key != "colour"}
+    axes = {"x": plot.x, "y": plot.y, "colour": plot.colour or "-"}
+    shown = plot.colour if plot.kind == "heatmap" else plot.y
+    over = [plot.x, plot.y] if plot.kind == "heatmap" else [plot.x]
+    names = " and ".join(labels.get(name, name) for name in over)
+    text = f"{labels.get(str(shown), str(shown))} over {names}"
+    return {"label": text, "view": {"kind": kinds[plot.kind], **axes, **logs}}
 
 
 def _sample(found: Sequence[Outcome]) -> list[int]:
@@ -111,8 +129,13 @@ def _columns(work: Work, found: Sequence[Outcome], live: bool) -> list[dict[str,
         (":attempt", "more", (one.status and one.status.attempt for one in found)),
         (":cpus", "more", (cpus(work.settings, one.member) for one in found)),
     ]
+    labels = work.settings.labels
+
+    def label(key: str) -> str:
+        return labels.get(key, key.lstrip(":"))
+
     return [
-        {"key": key, "label": key.lstrip(":"), "role": role, "log": key in logs, **_cells(values)}
+        {"key": key, "label": label(key), "role": role, "log": key in logs, **_cells(values)}
         for key, role, values in own
     ]
 

@@ -90,6 +90,12 @@ class ExperimentRules:
         return [path for entity in self.entities for path in [entity.results, *entity.plots]]
 
     @property
+    def drawn(self) -> dict[str, str]:
+        """What decides how the page looks, if the config says anything of it."""
+        texts = [text for entity in self.entities for text in entity.drawn.values()]
+        return {"drawn": "\n".join(texts)} if texts else {}
+
+    @property
     def sources(self) -> "list[EntityRules]":
         """Those whose ends others wait for, or whose members end in jobs of others."""
         return [entity for entity in self.entities if entity.is_source or entity.rides_with]

@@ -33,7 +33,7 @@ def begin_run(experiment: ExperimentRules) -> None:
     with _as_far_as_there_is_room():
         if pending:
             provenance.record_start(experiment.root, experiment.config, pending)
-    if pending and _makes(experiment.workflow, "overview"):
+    if pending and _expect(experiment.workflow.dag, "overview"):
         experiment.live_page = LivePage(experiment.config)
         experiment.live_page.start()
     if experiment.workflow.local_exec:
@@ -42,8 +42,12 @@ def begin_run(experiment: ExperimentRules) -> None:
         _follow_jobs(experiment)
 
 
-def _makes(workflow: Any, rule: str) -> bool:
-    return any(job.rule.name == rule for job in workflow.dag.needrun_jobs())
+def _expect(dag: Any, rule: str) -> bool:
+    """Tell whether a rule will be run; that its output is there by then is no surprise."""
+    jobs = [job for job in dag.needrun_jobs() if job.rule.name == rule]
+    for job in jobs:
+        dag.reason(job).missing_output.clear()
+    return bool(jobs)
 
 
 def _heed_signals(experiment: ExperimentRules) -> None:

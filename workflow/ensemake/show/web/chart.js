@@ -39,20 +39,20 @@ function drawChart() {
 }
 
 function drawFrame() {
-  const {context, x, y, across, down, width} = chart;
+  const {context, x, y, across, down, width, kind} = chart, ticks = kind === "map" ? ticksOfCells : ticksOf;
   context.fillStyle = theme.ink;
   context.strokeStyle = theme.line;
   context.textBaseline = "top";
   context.textAlign = "center";
   let free = -Infinity;
-  for (const [part, text] of ticksOf(x, Math.max(2, width / 110))) {
+  for (const [part, text] of ticks(x, Math.max(2, width / 110))) {
     const label = cut(context, text, 90), half = context.measureText(label).width / 2;
     context.strokeRect(across(part), down(1), 0, down(0) - down(1));
     if (across(part) - half > free + 4) context.fillText(label, across(part), CHART.height - CHART.bottom + 6), free = across(part) + half;
   }
   context.textBaseline = "middle";
   context.textAlign = "right";
-  for (const [part, text] of ticksOf(y)) {
+  for (const [part, text] of ticks(y)) {
     context.strokeRect(CHART.left, down(part), width - CHART.left - CHART.right, 0);
     context.fillText(cut(context, text, CHART.left - 26), CHART.left - 6, down(part));
   }

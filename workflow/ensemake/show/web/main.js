@@ -48,12 +48,17 @@ function drawAll() {
 function drawEffects(one) {
   const box = $("#effects"), found = Object.entries(one.effects ?? {});
   box.hidden = !found.length;
-  $("div", box).replaceChildren(...found.map(([metric, {note, ranks}]) => make("figure", {}, make("figcaption", {}, metric),
-    ...(note ? [make("p", {class: "note"}, note)] : []), ...ranks.map(([name, share, low, high]) => make("div", {class: "effect"},
-      make("span", {}, name), bar(share, low, high), make("span", {class: "number"}, `${Math.round(100 * share)} % (${Math.round(100 * low)} to ${Math.round(100 * high)})`))))));
+  const label = key => one.byKey.get(key)?.label ?? key, percent = share => Math.round(100 * share);
+  const look = (metric, name) => () => showView({kind: "mean", x: name, y: metric, colour: "-"});
+  $("div", box).replaceChildren(...found.map(([metric, {told, ranks}]) => make("figure", {},
+    make("figcaption", {}, label(metric), make("span", {class: "note"}, ` ${percent(told)} % foretold`)),
+    ...ranks.map(([name, share, low, high]) => make("div", {class: "effect"},
+      make("button", {type: "button", class: "link", title: "Show the mean over it", onclick: look(metric, name)}, label(name)), bar(share, low, high),
+      make("span", {class: "number"}, `${percent(share)} % (${percent(low)} to ${percent(high)})`))))));
 }
 
-function bar(share, low, high) {
+function bar(...given) {
+  const [share, low, high] = given.map(value => Math.min(1, Math.max(0, value)));
   const found = draw("svg", {viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true"},
     draw("rect", {x: 0, y: 2, width: 100 * share, height: 6, class: "share"}), draw("path", {d: `M${100 * low} 5H${100 * high}`, class: "range"}));
   return found;

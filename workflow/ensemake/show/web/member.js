@@ -17,7 +17,7 @@ function drawMember() {
     make("p", {}, badge(state), ` ${DATA.meaning[state] ?? ""}`, cell("reason") ? `: ${cell("reason")}` : ""),
     ...(detail.error ? [make("h3", {}, "The end of run.err"), make("pre", {}, detail.error)] : []),
     make("h3", {}, "Parameters"), pairs(one.columns.filter(column => isParameter(one, column)), row),
-    ...(metrics(one).length ? [make("h3", {}, "Metrics"), pairs(metrics(one), row)] : []),
+    ...(metrics(one).some(column => column.cells[row] !== null) ? [make("h3", {}, "Metrics"), pairs(metrics(one), row)] : []),
     ...curvesOf(one, view.member),
     make("h3", {}, "Run"),
     pairs(["elapsed_s", ":started", ":host", ":attempt", "exit_code", "run"].map(key => one.byKey.get(key)).filter(Boolean), row),

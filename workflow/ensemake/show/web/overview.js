@@ -96,10 +96,10 @@ function drawWhere() {
   paint(context, map, across, down, share => share ? `color-mix(in srgb, ${STATES.failed} ${Math.round(30 + 70 * share)}%, ${theme.paper})` : theme.line);
   context.fillStyle = theme.ink;
   context.textAlign = "center";
-  for (const [part, text] of ticksOf(x, 5)) context.fillText(cut(context, text, 70), across(part), height - 24);
+  for (const [part, text] of ticksOfCells(x, 5)) context.fillText(cut(context, text, 70), across(part), height - 24);
   context.fillText(x.column.label, (width + 54) / 2, height - 6);
   context.textAlign = "right";
-  for (const [part, text] of ticksOf(y, 5)) context.fillText(cut(context, text, 54), 60, down(part) + 4);
+  for (const [part, text] of ticksOfCells(y, 5)) context.fillText(cut(context, text, 54), 60, down(part) + 4);
   $("figcaption", box).textContent = `Share of failed members over ${x.column.label} (across) and ${y.column.label} (up); grey: none failed`;
   $("canvas", box).setAttribute("aria-label", $("figcaption", box).textContent);
 }

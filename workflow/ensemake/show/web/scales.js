@@ -43,6 +43,13 @@ function scaleOf(column, log = isLog(column)) {
   return {column, log: false, place: value => (value - low) / (high - low), value: part => low + part * (high - low)};
 }
 
+// Where there are few values, each has its tick on a map.
+function ticksOfCells(scale, most = 6) {
+  const {column} = scale;
+  if (column.isText || column.distinct.length > 2 * most) return ticksOf(scale, most);
+  return column.distinct.map(value => [scale.place(value), told(Number(value.toPrecision(4)))]);
+}
+
 function ticksOf(scale, most = 6) {
   const {column} = scale;
   if (column.isText) {

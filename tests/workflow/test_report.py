@@ -17,7 +17,7 @@ pytestmark = [
     ),
 ]
 SCRIPT = "if [ {{ x }} = 3 ]; then echo '<b>boom</b>' >&2; exit 3; fi; echo '{\"value\": {{ x }}}'"
-ROWS = "return [...document.querySelectorAll('[data-table] td:nth-child(4)')].map(c => c.innerText)"
+ROWS = "return [...document.querySelectorAll('[data-table] td:nth-child(3)')].map(c => c.innerText)"
 
 
 def test_the_report(project: Project, tmp_path: Path) -> None:
@@ -52,13 +52,14 @@ def test_the_report(project: Project, tmp_path: Path) -> None:
         )
         assert window.run(ROWS)[-4:] == ["100", "10", "9", "3"]
         assert window.run("return document.querySelector('[aria-sort]').ariaSort") == "descending"
-        assert window.run("return [...document.images].every(i => i.naturalWidth > 300)")
-        assert window.run("return document.images.length") == 1
+        pictures = "[...document.querySelectorAll('[data-pictures]:not([hidden]) img')]"
+        assert window.run(f"return {pictures}.map(i => i.naturalWidth > 300)") == [True]
         text = window.run("return document.body.innerText")
-        for part in ("1 failed", "exit code 3", "<b>boom</b>", "exe_args", "snakemake=="):
+        for part in ("1 failed", "exit code 3", "<b>boom</b>", "exe_args"):
             assert part in text
+        assert "snakemake==" in window.run("return document.body.textContent")
         window.run(
-            "const box = document.querySelector('input'); box.value = 'failed';"
+            "const box = document.querySelector('#find'); box.value = 'failed';"
             "box.dispatchEvent(new Event('input'))"
         )
         assert window.run("return document.querySelector('[data-count]').innerText") == "1 of 4"

@@ -13,7 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-OPTIONS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,1000"]
+OPTIONS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--window-size=1300,1000",
+]
 # Every address but files is led nowhere: what is seen needs no network.
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"
 

@@ -256,6 +256,7 @@ def ensembles(draw: st.DrawFn) -> dict[str, Any]:
 
 CONFIG = {
     "max_members": st.integers(10**6, 10**9),
+    "labels": st.sampled_from([{}, {"x": "length [m]"}]),
     "experiment": name,
     "preamble": st.lists(text, max_size=2),
     "results": st.sampled_from(["results", "./out", "sub/../out", "/tmp/out/"]),

@@ -9,6 +9,7 @@ from math import sin
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 from ensemake.config.schema import Config
@@ -26,6 +27,7 @@ needs_browser = pytest.mark.skipif(
 )
 HOSTILE = "<img src=x onerror=\"document.title='read as HTML'\">"
 ENDED = "</script><script>document.title='ran'</script>"
+pytestmark = pytest.mark.xdist_group("browser")
 COUNT = "return document.querySelector('#count').textContent"
 # Drags along an axis of the parallel coordinates, from one part of its height to another.
 DRAG = """
@@ -83,9 +85,9 @@ METRICS = {"y": {"file": "out.json", "key": "y"}, "word": {"file": "out.json", "
 RUN = {"exe": "echo", "exe_args": ["{{ x }}"]}
 
 
-@pytest.fixture
-def window(tmp_path: Path) -> Iterator[Browser]:
-    with browser(tmp_path) as found:
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("browser")) as found:
         yield found
 
 
@@ -126,10 +128,9 @@ def test_the_page(tmp_path: Path, window: Browser) -> None:
     # a brush: lines, chart and table follow, the address keeps it
     window.run(drag("x", -0.1, 0.5))
     window.wait(f"{COUNT} == '36 of 70'")
-    assert window.run("return document.querySelectorAll('#table tbody tr').length") == 36
+    window.wait("return document.querySelectorAll('#table tbody tr').length == 36")
     assert "36 members" in window.run("return document.querySelector('#chart canvas').ariaLabel")
-    kept = window.run("return location.hash")
-    assert "brush" in kept
+    kept = window.wait("return location.hash.includes('brush') && location.hash")
     # axes and kind are chosen
     window.run(
         "const s = document.querySelector('[name=kind]'); s.value = 'points';"
@@ -137,6 +138,14 @@ def test_the_page(tmp_path: Path, window: Browser) -> None:
         "const y = document.querySelector('[name=y]'); y.value = 'elapsed_s'"
     )
     assert "y over x" in window.run("return document.querySelector('#chart canvas').ariaLabel")
+    # keys move an axis
+    window.run(
+        "const head = document.querySelector('[data-axis=x]'); head.focus();"
+        "head.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}))"
+    )
+    heads = "return [...document.querySelectorAll('[data-axis]')].map(b => b.dataset.axis)"
+    assert window.run(heads) == ["kind", "x", "y", "word", "status"]
+    assert window.run("return document.activeElement.dataset.axis") == "x"
     # a member is opened, and closed by a key
     name = works["sweep"].planned[-1].name
     opened(window, tmp_path, config, f"#entity=sweep&member={name}")
@@ -219,3 +228,20 @@ def test_of_too_many_members_a_sample_is_shown(
     assert (data["total"], len(columns["x"]["values"])) == (70, 30)
     assert failed <= set(columns["x"]["values"])
     assert min(columns["x"]["values"]) == 0
+
+
+@needs_browser
+def test_curves_follow_the_choice(tmp_path: Path, window: Browser) -> None:
+    sweep = {"params": {"x": [1, 2, 3]}, "run_settings": RUN, "metrics": METRICS}
+    (work,) = folder(tmp_path, {"sweep": sweep}).values()
+    rows = [
+        {"member": member.name, "series": "T", "index": float(t), "value": t * 10.0 * number}
+        for number, member in enumerate(work.planned)
+        for t in range(50)
+    ]
+    path = tmp_path / work.layout.directory / "series.parquet"
+    pandas.DataFrame(rows).to_parquet(path)
+    config = Config.model_validate({"experiment": "exp", "ensembles": {"sweep": sweep}})
+    opened(window, tmp_path, config, f"#entity=sweep&member={work.planned[2].name}")
+    assert window.wait(INKED % json.dumps("#curves canvas"))
+    assert window.wait(INKED % json.dumps("#member [data-series=T]"))

@@ -169,9 +169,12 @@ def _add_metrics(
 
 
 def _table(path: Path) -> dict[str, dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        csv.field_size_limit(sys.maxsize)  # our own table; values may be long
-        return {row["member"]: row for row in csv.DictReader(file)}
+    limit = csv.field_size_limit(sys.maxsize)  # our own table; values may be long
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["member"]: row for row in csv.DictReader(file)}
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _cells(values: Iterable[Any]) -> dict[str, Any]:

@@ -18,6 +18,13 @@ pytestmark = [
     ),
 ]
 SCRIPT = "if [ {{ x }} = 3 ]; then echo '<b>boom</b>' >&2; exit 3; fi; echo '{\"value\": {{ x }}}'"
+FIGURE = """
+from matplotlib.figure import Figure
+def own(table):
+    figure = Figure()
+    figure.add_subplot().plot(table["x"], table["value"], "o")
+    return figure
+"""
 ROWS = "return [...document.querySelectorAll('[data-table] td:nth-child(3)')].map(c => c.innerText)"
 
 
@@ -27,7 +34,10 @@ def test_the_report(project: Project, tmp_path: Path) -> None:
         outputs=[],
         run_settings={"exe": "bash", "exe_args": ["-c", SCRIPT]},
         metrics={"value": {"file": "run.out", "key": "value"}},
+        labels={"value": "value [m]"},
+        plots=["figures.py:own", {"x": "x", "y": "value"}],
     )
+    project.write("figures.py", FIGURE)
     assert project.run().returncode == 1  # x = 3 fails, the report is made all the same
     done = project.run("--report", "report.html")
     assert done.returncode == 0, done.stderr
@@ -54,9 +64,9 @@ def test_the_report(project: Project, tmp_path: Path) -> None:
         assert window.run(ROWS) == ["100", "10", "9", "3"]
         assert window.run("return document.querySelector('[aria-sort]').ariaSort") == "descending"
         pictures = "[...document.querySelectorAll('[data-pictures]:not([hidden]) img')]"
-        assert window.run(f"return {pictures}.map(i => i.naturalWidth > 300)") == [True]
+        assert window.run(f"return {pictures}.map(i => i.naturalWidth > 300)") == [True] * 2
         text = window.run("return document.body.innerText")
-        for part in ("1 failed", "exit code 3", "<b>boom</b>", "exe_args"):
+        for part in ("1 failed", "exit code 3", "value [m] over x", "<b>boom</b>", "exe_args"):
             assert part in text
         assert "snakemake==" in window.run("return document.body.textContent")
         window.run(

@@ -1,5 +1,6 @@
 """From a config file to a checked `Config`: all faults at once, before anything is built or run."""
 
+import ast
 import json
 import os
 import re
@@ -30,7 +31,7 @@ from ensemake.member.input_faults import (
     input_problems,
     same_job_problems,
 )
-from ensemake.member.layout import OWN, RESERVED_ENTITIES, TABLES, root
+from ensemake.member.layout import OWN, RESERVED_ENTITIES, root, tables
 from ensemake.member.plan import Work
 from ensemake.member.runscript import IS_FOR_BASH
 from ensemake.paths import VARIABLES, left_in_path
@@ -218,7 +219,7 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
     ]
     known = _known_names(entity, base, upstream) if not problems else None
     if known is not None:
-        problems += [*_expressions(entity, known), *_metrics(entity, known)]
+        problems += [*_expressions(entity, known), *_metrics(entity, known, base)]
         problems += _inputs(config, entity, upstream, base)
     if not problems:
         problems += _first_member(name, config, base, upstream)
@@ -417,7 +418,7 @@ def _gather(entry: Entry, base: Path, results: Path, found: list[Source]) -> Non
 
 def _written(entity: Model, found: list[Source]) -> Iterator[Problem]:
     """Tell what would be written over something else in a member's directory."""
-    own = OWN if isinstance(entity, Ensemble) else (*OWN, *TABLES)
+    own = OWN if isinstance(entity, Ensemble) else (*OWN, *tables(entity))
     for source, message in clashes(found, own):
         yield _source_path(source), message
     written = {source.target for source in found}
@@ -504,11 +505,34 @@ def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
     return f"names one program; write exe: {first} and exe_args: {json.dumps(arguments)}"
 
 
-def _metrics(entity: Model, known: list[str]) -> Iterator[Problem]:
+def _metrics(entity: Model, known: list[str], base: Path) -> Iterator[Problem]:
     yield from _metric_names(entity, [*known, *entity.derived])
+    for kind, section in (("metrics", entity.metrics), ("series", entity.series)):
+        for name, one in section.items():
+            for path, message in _attempt((kind, name, "regex"), partial(_regex, one.regex)):
+                yield path, f"is no regular expression: {message}"
     for name, metric in entity.metrics.items():
-        for path, message in _attempt(("metrics", name, "regex"), partial(_regex, metric.regex)):
-            yield path, f"is no regular expression: {message}"
+        yield from _attempt(
+            ("metrics", name, "function"), partial(_function, metric.function, base)
+        )
+    for name in entity.series.keys() & entity.metrics.keys():
+        yield ("series", name), "is the name of a metric too; rename one of them"
+
+
+def _function(function: str | None, base: Path) -> None:
+    """Look for a function in its file, without running that."""
+    file, _, name = (function or "").rpartition(":")
+    if not file.endswith(".py"):
+        return
+    try:
+        tree = ast.parse((base / file).read_bytes())
+    except SyntaxError as error:
+        raise ValueError(f"{file}: line {error.lineno}: {error.msg}") from None
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    if name not in found and f"{name} =" not in ast.unparse(tree):
+        raise ValueError(f"{file} has no function {name!r}{did_you_mean(name, sorted(found))}")
 
 
 def _checks(entity: Model) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from ensemake.config.inputs import Input
-from ensemake.config.metric import Metric
+from ensemake.config.metric import Metric, Series
 from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable
 from ensemake.config.scalars import (
     Count,
@@ -109,6 +109,9 @@ class Model(Section):
         None, description="what is run instead once a stopped attempt has left a file; see below"
     )
     metrics: dict[Name, Metric] = Field({}, description="columns of results.csv; see below")
+    series: dict[Name, Series] = Field(
+        {}, description="curves, in series.parquet or series.csv; see below"
+    )
     batch_settings: BatchSettings | None = Field(
         None, description="many members in one job; see below"
     )

@@ -37,7 +37,7 @@ from ensemake.member.command import (
 )
 from ensemake.member.files import Source, are_filled, sources
 from ensemake.member.launchers import launch_lines
-from ensemake.member.layout import TABLES
+from ensemake.member.layout import tables
 from ensemake.member.plan import Plan, Planned, chain_of
 from ensemake.member.previous import make_way
 from ensemake.member.recipe import Recipe
@@ -151,7 +151,7 @@ def _link_inputs(plan: Plan, member: Planned, directory: Path, base: Path) -> No
 
 def _kept(plan: Plan) -> Sequence[str]:
     """A model's tables lie in its member's directory."""
-    return () if isinstance(plan.settings, Ensemble) else TABLES
+    return () if isinstance(plan.settings, Ensemble) else tables(plan.settings)
 
 
 @contextmanager

@@ -59,6 +59,7 @@ from ensemake.results.choose import choose
 from ensemake.results.collect import members_digest, results_state
 from ensemake.results.outcomes import read_collected
 from ensemake.results.provenance import VARIABLE
+from ensemake.results.series import series_path
 from ensemake.show.page import page_path
 from ensemake.show.progress import CARRYING_ON, EXPECTED
 from ensemake.sweep.upstream import choices, takes_from
@@ -315,10 +316,16 @@ class EntityRules:
         return str(self.layout.directory / "results.parquet")
 
     @property
+    def series(self) -> list[str]:
+        """Table of the curves, if there are some."""
+        return [str(series_path(self.layout.directory))] if self.settings.series else []
+
+    @property
     def plots(self) -> list[str]:
-        """Pictures: one per metric, in two formats; none without metrics or parameters."""
+        """Pictures: one per series and metric, in two formats; of metrics, if parameters vary."""
         folder = self.layout.directory / "plots"
-        names = self.settings.metrics if self.settings.params and not self.layout.is_model else ()
+        metrics = self.settings.params and not self.layout.is_model and self.settings.metrics
+        names = [*(metrics or ()), *self.settings.series]
         return [str(folder / f"{name}.{kind}") for name in names for kind in ("svg", "png")]
 
     @property
@@ -561,8 +568,8 @@ class EntityRules:
 
     def _end_the_future(self) -> None:
         """Snakemake refuses to make a table from one that seems to come from the future."""
-        now = time.time()
-        for path in (self.members, self.results, self.parquet, *self.plots, self.experiment.page):
+        now, page = time.time(), self.experiment.page
+        for path in [self.members, self.results, self.parquet, *self.series, *self.plots, page]:
             if os.path.exists(path) and os.path.getmtime(path) > now:
                 os.utime(path)
 

@@ -13,7 +13,7 @@ from ensemake.metrics.left import TOO_LARGE
 MISSING = "netCDF and HDF5 files are read with netCDF4: pip install 'ensemake[netcdf]'"
 
 
-def variable(path: Path, name: str, rows: slice | int = slice(None)) -> Any:
+def read_variable(path: Path, name: str, rows: slice | int = slice(None)) -> Any:
     """Return a variable, or some of it along its first dimension, as a NumPy array.
 
     What a file marks as missing is NaN.

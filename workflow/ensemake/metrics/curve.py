@@ -42,7 +42,7 @@ class Curve:
 
 
 @dataclass
-class Place:
+class ReadPlace:
     """How far a file has been read for a curve, and as which file it was known."""
 
     offset: int = 0
@@ -56,7 +56,7 @@ class Curves:
     """The curves of a member, and what is wrong with those that have a fault."""
 
     curves: dict[str, Curve] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, ReadPlace] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     begun: str = ""  # the attempt that its files are of
     ended: str = ""  # its end, if that was seen: then nothing is read again
@@ -80,7 +80,7 @@ def known_curves(about: Mapping[str, Any], points: Callable[[int], Points]) -> C
         end = None if last is None else (last[0], last[1])
         curves[name] = Curve(list(index), list(value), count, stride, end)
     places = {
-        name: Place(**{**place, "stamp": tuple(place["stamp"])})
+        name: ReadPlace(**{**place, "stamp": tuple(place["stamp"])})
         for name, place in about["places"].items()
     }
     return Curves(curves, places, dict(about["faults"]), about["begun"], about["ended"])

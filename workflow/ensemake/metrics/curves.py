@@ -10,10 +10,10 @@ from ensemake.atomic import open_regular
 from ensemake.config.metric import Series
 from ensemake.metrics import arrays
 from ensemake.metrics.columns import WARNING, Column, is_head, table_of
-from ensemake.metrics.curve import Curve, Curves, Place
-from ensemake.metrics.left import Left, Lines, read_json
+from ensemake.metrics.curve import Curve, Curves, ReadPlace
+from ensemake.metrics.left import Left, JsonLines, read_json
 from ensemake.metrics.numbers import number
-from ensemake.metrics.read import fault_in, printable, value_at
+from ensemake.metrics.read import fault_in, storable, value_at
 from ensemake.metrics.texts import Patience, group_of, matches
 from ensemake.sweep.tables import Table, decoded, is_number
 
@@ -55,19 +55,19 @@ class CurveReader:
         """
         for name, one in self._series.items():
             curve = known.curves.setdefault(name, Curve())
-            place = known.places.setdefault(name, Place())
+            place = known.places.setdefault(name, ReadPlace())
             read = self._anew if _is_anew(one) else self._on
             try:
                 told = read(curve, place, directory, one, is_running)
             except (OSError, ValueError, RecursionError) as error:
-                known.curves[name], known.places[name], told = Curve(), Place(), error
+                known.curves[name], known.places[name], told = Curve(), ReadPlace(), error
             if told is not None:
-                known.faults[name] = printable(f"series {name}: {fault_in(one, told)}")
+                known.faults[name] = storable(f"series {name}: {fault_in(one, told)}")
             elif not curve.count:
                 known.faults.pop(name, None)
 
     def _anew(
-        self, curve: Curve, place: Place, directory: Path, one: Series, is_running: bool
+        self, curve: Curve, place: ReadPlace, directory: Path, one: Series, is_running: bool
     ) -> Exception | None:
         """Read a file that only makes sense as a whole, if it has changed."""
         about = (directory / one.file).stat()
@@ -79,7 +79,7 @@ class CurveReader:
         return self._add(curve, (True, index, value))
 
     def _on(
-        self, curve: Curve, place: Place, directory: Path, one: Series, is_running: bool
+        self, curve: Curve, place: ReadPlace, directory: Path, one: Series, is_running: bool
     ) -> Exception | None:
         """Read on in a file that grows at its end."""
         told: Exception | None = None
@@ -150,7 +150,7 @@ def _is_anew(one: Series) -> bool:
 # ---- what a file says more ----
 
 
-def _more(text: str, one: Series, place: Place, patience: Patience) -> Found | None:
+def _more(text: str, one: Series, place: ReadPlace, patience: Patience) -> Found | None:
     if one.regex is not None:
         return (False, *_matched(text, one, patience))
     if one.key is not None:
@@ -172,7 +172,7 @@ def _keyed(lines: Sequence[Any], one: Series) -> Cells:
     return None if one.index is None else [x for x, _ in kept], [y for _, y in kept]
 
 
-def _tabled(text: str, one: Series, place: Place) -> Found | None:
+def _tabled(text: str, one: Series, place: ReadPlace) -> Found | None:
     """Read rows, below the table's beginning, which says what their columns are."""
     table = table_of(place.head + text, one)
     if not place.head:
@@ -185,7 +185,7 @@ def _tabled(text: str, one: Series, place: Place) -> Found | None:
     return False, None if index is None else index[old:], value[old:]
 
 
-def _logged(text: str, one: Series, place: Place) -> Found:
+def _logged(text: str, one: Series, place: ReadPlace) -> Found:
     """Read on in the table of a log, or begin with a new one."""
     text = "".join(line for line in text.splitlines(keepends=True) if not WARNING.match(line))
     try:
@@ -214,11 +214,11 @@ def _whole(left: Left, one: Series, patience: Patience) -> Cells:
     if one.variable is not None:
         return _variables(left, one)
     if one.key is None:
-        found = _more(left.whole(one.file), one, Place(), patience)
+        found = _more(left.whole(one.file), one, ReadPlace(), patience)
         return found[1:] if found else (None, [])
     data = left.json(one.file)
-    if isinstance(data, Lines) or _is_lines(one):
-        return _keyed(data if isinstance(data, Lines) else [data], one)
+    if isinstance(data, JsonLines) or _is_lines(one):
+        return _keyed(data if isinstance(data, JsonLines) else [data], one)
     index = None if one.index is None else _list(data, str(one.index))
     return index, _list(data, str(one.key))
 
@@ -236,7 +236,7 @@ def _variables(left: Left, one: Series) -> Cells:
 
 
 def _line(left: Left, file: str, name: str) -> list[Any]:
-    values = arrays.variable(left.directory / file, name)
+    values = arrays.read_variable(left.directory / file, name)
     if values.ndim != 1:
         raise ValueError(f"{name!r} has {values.ndim} dimensions, a curve has one")
     found: list[Any] = values.tolist()

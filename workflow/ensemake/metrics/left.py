@@ -54,7 +54,7 @@ class Left:
         return text
 
     def json(self, file: str) -> Any:
-        """Return the value of a JSON file; of JSON lines, a `Lines` of them."""
+        """Return the value of a JSON file; of JSON lines, a `JsonLines` of them."""
         return self.once((file, "json"), lambda: read_json(self.whole(file)))
 
     def _text(self, file: str) -> tuple[str, bool]:
@@ -96,7 +96,7 @@ def content(path: Path) -> tuple[bytes, bool]:
     return data, True
 
 
-class Lines(list[Any]):
+class JsonLines(list[Any]):
     """The values of JSON lines."""
 
 
@@ -107,7 +107,7 @@ def read_json(text: str) -> Any:
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             raise
-    return Lines(_of_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line)
+    return JsonLines(_of_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line)
 
 
 def _of_line(number: int, line: str) -> Any:

@@ -34,7 +34,7 @@ def check_width(word: str) -> None:
         raise ValueError(f"{word.strip()!r} stands for a number that did not fit its format")
 
 
-def pick(cells: Sequence[Any], metric: Metric, what: str = "row") -> Any:
+def pick_value(cells: Sequence[Any], metric: Metric, what: str = "row") -> Any:
     """Return the one that a metric asks for, or what it makes of many."""
     if metric.reduce is not None:
         return _reduced(cells[range_of(metric.rows)], metric.reduce, what)

@@ -13,8 +13,8 @@ from ensemake.config.metric import Metric
 from ensemake.metrics import arrays
 from ensemake.metrics.columns import Column, table_of
 from ensemake.metrics.functions import Caller
-from ensemake.metrics.left import Left, Lines
-from ensemake.metrics.numbers import check_width, pick, range_of
+from ensemake.metrics.left import Left, JsonLines
+from ensemake.metrics.numbers import check_width, pick_value, range_of
 from ensemake.metrics.texts import Patience, group_of, matches, numbers_after
 from ensemake.sweep.tables import is_number, is_unicode, number_text
 
@@ -74,7 +74,7 @@ class Reader:
             try:
                 values[name] = _checked(self._value(left, metric, known or {}))
             except (OSError, ValueError, RecursionError) as error:
-                faults.append(printable(f"metric {name}: {fault_in(metric, error)}"))
+                faults.append(storable(f"metric {name}: {fault_in(metric, error)}"))
         return values, faults
 
     def _value(self, left: Left, metric: Metric, known: Mapping[str, Any]) -> Any:
@@ -96,18 +96,18 @@ def fault_in(section: Any, error: Exception) -> str:
 
 def _of_key(left: Left, metric: Metric, patience: Patience) -> Any:
     value, key = left.json(str(metric.file)), str(metric.key)
-    if isinstance(value, Lines):
+    if isinstance(value, JsonLines):
         found = [one for line in value if (one := value_at(line, key)) is not None]
         if not found:
             raise ValueError(f"no key {key!r}")
-        return pick(list(map(_single(key), found)), metric, "line")
+        return pick_value(list(map(_single(key), found)), metric, "line")
     found = value_at(value, key)
     if isinstance(found, list) and (metric.reduce or metric.row != -1):
-        return pick(found, metric, "item")
+        return pick_value(found, metric, "item")
     if found is None:
         is_null = value_at(value, key, missing=...) is None
         raise ValueError(f"{key!r} is null" if is_null else f"no key {key!r}")
-    return pick([_single(key)(found)], metric, "item")
+    return pick_value([_single(key)(found)], metric, "item")
 
 
 def value_at(value: Any, key: str, missing: Any = None) -> Any:
@@ -139,16 +139,16 @@ def _of_regex(left: Left, metric: Metric, patience: Patience) -> Any:
     if not found and metric.reduce != "count":
         raise ValueError(f"nothing matches {pattern!r}")
     if metric.reduce == "count":
-        return pick(found, metric)
+        return pick_value(found, metric)
     if metric.reduce:
-        return pick([group_of(one, text) for one in found], metric, "match")
-    return group_of(pick(found, metric, "match"), text)
+        return pick_value([group_of(one, text) for one in found], metric, "match")
+    return group_of(pick_value(found, metric, "match"), text)
 
 
 def _of_words(left: Left, metric: Metric, patience: Patience) -> Any:
     most = 1 if (metric.row, metric.reduce) == (-1, None) else 0
     found = numbers_after(left.end(str(metric.file)), str(metric.after), most)
-    return pick(found, metric, "number")
+    return pick_value(found, metric, "number")
 
 
 def _of_column(left: Left, metric: Metric, patience: Patience) -> Any:
@@ -156,19 +156,19 @@ def _of_column(left: Left, metric: Metric, patience: Patience) -> Any:
     read = left.end if metric.table else left.whole
     table = left.once((metric.file, form), lambda: table_of(read(str(metric.file)), metric))
     assert metric.column is not None
-    return pick(Column(table, metric.column), metric)
+    return pick_value(Column(table, metric.column), metric)
 
 
 def _of_variable(left: Left, metric: Metric, patience: Patience) -> Any:
     rows = range_of(metric.rows) if metric.reduce else metric.row
     path = left.directory / str(metric.file)
-    values = arrays.variable(path, str(metric.variable), rows)
+    values = arrays.read_variable(path, str(metric.variable), rows)
     if metric.reduce is None:
         if values.size != 1:
             raise ValueError(f"its rows are of shape {values.shape}; give reduce")
         return values.item()
     every = metric.model_copy(update={"rows": None})
-    return pick(values.ravel().tolist(), every, "value")
+    return pick_value(values.ravel().tolist(), every, "value")
 
 
 _READERS: dict[str, Callable[[Left, Metric, Patience], Any]] = {
@@ -191,10 +191,10 @@ def _checked(value: Any) -> Any:
     if len(value) > LONGEST:
         raise ValueError(f"the value has {len(value)} characters, more than {LONGEST}")
     check_width(word)
-    return number_text(word) if is_number(word) else printable(value)
+    return number_text(word) if is_number(word) else storable(value)
 
 
-def printable(text: str) -> str:
+def storable(text: str) -> str:
     """Leave out what a table cannot hold: NUL, and half a character, which JSON may have."""
     text = text.replace("\0", "\ufffd")
     return text if is_unicode(text) else text.encode(errors="replace").decode()

@@ -112,15 +112,16 @@ class Series(TableForm):
     )
     key: Text | None = Field(None, description="JSON lines, or lists in JSON: key, dotted")
     regex: Text | None = Field(
-        None, description="text: regular expression, group 1 of each match in a line"
+        None,
+        description="text: regular expression, the first group (but that of index) of each match",
     )
     column: Text | int | None = Field(
         None, description="table: name of the column, or its place, from 0"
     )
     variable: Text | None = Field(None, description="netCDF, HDF5: name of the variable")
-    index: Text | None = Field(
+    index: Text | int | None = Field(
         None,
-        description="key, column or variable of the index; of a `regex`, its group of that name; "
+        description="key, column or variable of the index; of a `regex`, its group `(?<name>...)`; "
         "default 0, 1, 2, ...",
     )
 

@@ -11,7 +11,7 @@ from ensemake.config.metric import Series
 from ensemake.metrics import arrays
 from ensemake.metrics.columns import WARNING, Column, is_head, table_of
 from ensemake.metrics.curve import Curve, Curves, ReadPlace
-from ensemake.metrics.left import Left, JsonLines, read_json
+from ensemake.metrics.left import JsonLines, Left, read_json
 from ensemake.metrics.numbers import number
 from ensemake.metrics.read import fault_in, storable, value_at
 from ensemake.metrics.texts import Patience, group_of, matches
@@ -160,9 +160,15 @@ def _more(text: str, one: Series, place: ReadPlace, patience: Patience) -> Found
 
 def _matched(text: str, one: Series, patience: Patience) -> Cells:
     found = list(matches(str(one.regex), text, patience))
-    value = [group_of(match, text) for match in found]
-    index = one.index
-    return None if index is None else [group_of(match, text, index) for match in found], value
+    if one.index is None:
+        return None, [group_of(match, text) for match in found]
+    if found and one.index not in found[0].re.groupindex:
+        raise ValueError(f"{one.regex!r} has no group (?<{one.index}>...)")
+    index = [group_of(match, text, one.index) for match in found]
+    group = 2 if found and found[0].re.groupindex[str(one.index)] == 1 else 1
+    if found and found[0].re.groups < group:
+        raise ValueError(f"{one.regex!r} has no group but that of the index")
+    return index, [group_of(match, text, group) for match in found]
 
 
 def _keyed(lines: Sequence[Any], one: Series) -> Cells:

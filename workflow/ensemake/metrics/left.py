@@ -107,7 +107,9 @@ def read_json(text: str) -> Any:
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             raise
-    return JsonLines(_of_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line)
+    return JsonLines(
+        _of_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line
+    )
 
 
 def _of_line(number: int, line: str) -> Any:

@@ -13,7 +13,7 @@ from ensemake.config.metric import Metric
 from ensemake.metrics import arrays
 from ensemake.metrics.columns import Column, table_of
 from ensemake.metrics.functions import Caller
-from ensemake.metrics.left import Left, JsonLines
+from ensemake.metrics.left import JsonLines, Left
 from ensemake.metrics.numbers import check_width, pick_value, range_of
 from ensemake.metrics.texts import Patience, group_of, matches, numbers_after
 from ensemake.sweep.tables import is_number, is_unicode, number_text

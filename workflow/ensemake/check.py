@@ -23,7 +23,17 @@ from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import filled, program_fault, template_of
 from ensemake.member.expansion import trial_upstream
-from ensemake.member.files import KEYS, Entry, Source, clashes, entries, is_filled, sources
+from ensemake.member.files import (
+    FILLED,
+    Entry,
+    Source,
+    clashes,
+    entries,
+    is_filled,
+    listed_files,
+    settled,
+    sources,
+)
 from ensemake.member.generate import configured
 from ensemake.member.input_faults import (
     choice_problems,
@@ -34,6 +44,7 @@ from ensemake.member.input_faults import (
 from ensemake.member.layout import OWN, RESERVED_ENTITIES, root, tables
 from ensemake.member.plan import Work
 from ensemake.member.runscript import IS_FOR_BASH
+from ensemake.member.setting import set_texts
 from ensemake.paths import VARIABLES, left_in_path
 from ensemake.sweep.expressions import expression, template
 from ensemake.sweep.members import axes, expand
@@ -381,10 +392,13 @@ def _literal(path: KeyPath, name: str, value: object) -> Iterator[Problem]:
 
 def _filled_paths(entity: Model) -> Iterator[Problem]:
     """Yield key path and text of every path with parameters."""
-    for key in KEYS:
-        for item, text in enumerate(getattr(entity.files, key)):
-            if is_filled(text):
-                yield ("files", key, item), text
+    for key, item, *texts in listed_files(entity.files):
+        for text in filter(is_filled, texts):
+            yield ("files", key, item), text
+    for file, keys in entity.files.set.items():
+        for name, value in keys.items():
+            for text in set_texts({name: value}):
+                yield ("files", "set", file, name), text
     for item, text in enumerate(entity.outputs):
         yield ("outputs", item), text
 
@@ -407,6 +421,8 @@ def _files(entity: Model, base: Path, results: Path) -> Iterator[Problem]:
     for entry in entries(entity.files):
         path = ("files", entry.key, entry.item)
         problems += _attempt(path, partial(_gather, entry, base, results, found))
+    if not problems:
+        problems += _attempt(("files",), lambda: found.extend(settled(found, entity.files, base)))
     yield from problems
     if not problems:
         yield from _written(entity, found)
@@ -627,7 +643,7 @@ def _resource(key: str, value: Resource, values: Mapping[str, Scalar]) -> None:
 
 def _attempt_files(entity: Model, values: Mapping[str, Scalar], base: Path) -> Iterator[Problem]:
     for source in sources(entity.files, base, values):
-        if source.kind in ("configure", "template"):
+        if source.kind in FILLED:
             data = source.path.read_bytes()
             trial = partial(configured, source, data, entity, values)
             yield from _attempt(_source_path(source), trial)

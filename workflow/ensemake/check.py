@@ -422,10 +422,14 @@ def _files(entity: Model, base: Path, results: Path) -> Iterator[Problem]:
         path = ("files", entry.key, entry.item)
         problems += _attempt(path, partial(_gather, entry, base, results, found))
     if not problems:
-        problems += _attempt(("files",), lambda: found.extend(settled(found, entity.files, base)))
+        problems += _attempt(("files",), partial(_settle, entity, base, found))
     yield from problems
     if not problems:
         yield from _written(entity, found)
+
+
+def _settle(entity: Model, base: Path, found: list[Source]) -> None:
+    found[:] = settled(found, entity.files, base)
 
 
 def _gather(entry: Entry, base: Path, results: Path, found: list[Source]) -> None:

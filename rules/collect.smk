@@ -32,6 +32,7 @@ for entity in EXPERIMENT.entities:
             entity.all_done,
         output:
             report(entity.results, category=entity.name, labels={"file": "table"}),
+            entity.series,
         log:
             entity.log("collect"),
         localrule: True

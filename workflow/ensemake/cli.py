@@ -305,7 +305,7 @@ def _write(work: "Work") -> list[str]:
     found = outcomes(work)
     write_members(work)
     path, _ = write_results(work, found)
-    if work.settings.metrics and not work.layout.is_model:
+    if work.settings.series or (work.settings.metrics and not work.layout.is_model):
         from ensemake.results.plot_files import draw_all  # a second to import
 
         draw_all(work)

@@ -13,7 +13,7 @@ import jinja2
 import yaml
 
 from ensemake.atomic import write_atomically
-from ensemake.config.schema import Config, shareable
+from ensemake.config.schema import Config, Model, shareable
 from ensemake.member.layout import layout, located, root
 from ensemake.results.outcomes import BAD, error_line
 from ensemake.results.provenance import latest_run
@@ -64,9 +64,13 @@ def _entity(config: Config, name: str, base: Path) -> dict[str, Any]:
         "data": json.dumps({"columns": columns, "rows": cells}),
         "failed": [_failure(folder, row) for row in bad[:20]],
         "more_failed": max(0, len(bad) - 20),
-        "plots": [_plot(folder, metric) for metric in config.entities[name].metrics],
+        "plots": [_plot(folder, metric) for metric in _drawn(config.entities[name])],
         "table": str(layout(config, name).directory / "results.csv"),
     }
+
+
+def _drawn(settings: Model) -> list[str]:
+    return [*settings.metrics, *settings.series]
 
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:

@@ -8,6 +8,7 @@ from ensemake.config.schema import Model
 from ensemake.member.files import sources
 from ensemake.member.layout import Layout, layout
 from ensemake.member.plan import Planned
+from ensemake.results.series import series_path
 
 if TYPE_CHECKING:
     from ensemake.workflow.experiment import ExperimentRules
@@ -63,10 +64,16 @@ class EntityPaths:
         return str(self.layout.directory / "results.parquet")
 
     @property
+    def series(self) -> list[str]:
+        """Table of the curves, if there are some."""
+        return [str(series_path(self.layout.directory))] if self.settings.series else []
+
+    @property
     def plots(self) -> list[str]:
-        """Pictures: one per metric, in two formats; none without metrics or parameters."""
+        """Pictures: one per series and metric, in two formats; of metrics, if parameters vary."""
         folder = self.layout.directory / "plots"
-        names = self.settings.metrics if self.settings.params and not self.layout.is_model else ()
+        metrics = self.settings.params and not self.layout.is_model and self.settings.metrics
+        names = [*(metrics or ()), *self.settings.series]
         return [str(folder / f"{name}.{kind}") for name in names for kind in ("svg", "png")]
 
     @property

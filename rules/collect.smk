@@ -69,6 +69,7 @@ for entity in EXPERIMENT.entities:
                 f"plot_{entity.rule}"
             input:
                 entity.results,
+                entity.figures,
             output:
                 [
                     report(
@@ -84,6 +85,7 @@ for entity in EXPERIMENT.entities:
             params:
                 root=EXPERIMENT.root,
                 entity=entity.name,
+                **entity.drawn,
             shell:
                 EXPERIMENT.shell(
                     "plot.py", "{params.root:q} {params.entity:q} > {log:q} 2>&1"
@@ -104,5 +106,6 @@ rule overview:
     localrule: True
     params:
         root=EXPERIMENT.root,
+        **EXPERIMENT.drawn,
     shell:
         EXPERIMENT.shell("page.py", "{params.root:q} > {log:q} 2>&1")

@@ -27,8 +27,9 @@ class Browser:
         wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": chrome}}}
         self.address += f"/session/{self._post('/session', wanted)['sessionId']}"
 
-    def open(self, page: Path) -> None:
-        self._post("/url", {"url": page.absolute().as_uri()})
+    def open(self, page: Path, fragment: str = "") -> None:
+        self._post("/url", {"url": "about:blank"})  # another fragment alone loads nothing
+        self._post("/url", {"url": page.absolute().as_uri() + fragment})
 
     def run(self, script: str) -> Any:
         """Run JavaScript and return what it returns."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ensemake import Experiment, Model
 from ensemake.check import check_shape
-from ensemake.config import run, schema
+from ensemake.config import plots, run, schema
 from ensemake.config.container import Container
 from ensemake.config.scalars import keys_of
 from ensemake.config.shape_faults import sections
@@ -176,6 +176,15 @@ SECTIONS[run.Restart] = {
     "times": count,
 }
 SECTIONS[run.Check] = {"file": inside, "regex": st.sampled_from(["DONE", "a{2}"])}
+axis = st.sampled_from(["x", "status"])
+SECTIONS[plots.Drawn] = {
+    "x": axis,
+    "y": axis,
+    "colour": axis,
+    "facet": axis,
+    "kind": st.sampled_from(["points", "line", "heatmap"]),
+    "log": st.lists(st.sampled_from(["x", "y"]), max_size=2),
+}
 SECTIONS[schema.Model] = {
     "run_settings": command | st.lists(command, min_size=2, max_size=3),
     "preamble": st.lists(text, max_size=2),
@@ -195,6 +204,8 @@ SECTIONS[schema.Model] = {
     "inputs": st.just({}),  # others would have to be there: see test_stages_go_round
     "outputs": st.lists(inside, max_size=2),
     "metrics": st.dictionaries(name, METRICS, max_size=2),
+    "labels": st.sampled_from([{}, {"status": "what became of it"}]),
+    "plots": st.none() | st.lists(some({"x": axis, "y": axis}, {"colour": axis}), max_size=1),
     "batch_settings": st.none() | some({}, SECTIONS[schema.BatchSettings]),
 }
 SPACES: list[dict[str, Any]] = [

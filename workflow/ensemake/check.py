@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ensemake.batch.allocation import launcher_fault
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
+from ensemake.config.plots import Drawn, picture_name
 from ensemake.config.reserved import COLUMNS
 from ensemake.config.run import RunSettings, Variable
 from ensemake.config.scalars import Scalar
@@ -569,6 +570,32 @@ def _metric_names(entity: Model, known: Collection[str]) -> Iterator[Problem]:
             yield ("metrics", name), message
 
 
+def _named_columns(
+    named: Iterable[tuple[KeyPath, str]], columns: Collection[str]
+) -> Iterator[Problem]:
+    for path, name in named:
+        if name not in columns:
+            yield path, f"{name!r} is no parameter, metric or column{did_you_mean(name, columns)}"
+
+
+def _plots(entity: Model, columns: Collection[str], base: Path) -> Iterator[Problem]:
+    names: set[str] = set()
+    for item, plot in enumerate(entity.plots or ()):
+        path: KeyPath = ("plots", item)
+        if picture_name(plot) in names:
+            yield path, "is the same plot as one before it"
+        names.add(picture_name(plot))
+        if isinstance(plot, Drawn):
+            keys = [((*path, key), name) for key, name in plot.columns.items()]
+            yield from _named_columns(keys, columns)
+            if plot.kind == "heatmap" and plot.colour is None:
+                yield path, "a heat map shows a column by its colour; write colour: NAME, too"
+        else:
+            file = plot.rpartition(":")[0]
+            if file.endswith(".py") and not (base / file).is_file():
+                yield path, f"no such file: {file}"
+
+
 def _regex(pattern: str | None) -> None:
     try:
         re.compile(pattern or "")
@@ -589,6 +616,10 @@ def _first_member(name: str, config: Config, base: Path, upstream: Upstream) -> 
         yield (path, message) if n_models == message else (("n_models",), n_models)
     for values in made:
         yield from _metric_names(entity, values)  # a strategy may bring parameters
+        given = {**config.models, **config.ensembles}[name].labels
+        columns = [*values, *entity.metrics, *COLUMNS]
+        yield from _named_columns([(("labels", one), one) for one in given], columns)
+        yield from _plots(entity, columns, base)
         known = _with_inputs(upstream, values)
         yield from _attempt_words(entity, known)
         yield from _attempt_files(entity, known, base)

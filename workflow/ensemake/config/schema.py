@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric, Series
+from ensemake.config.plots import Drawn, Function, picture_name
 from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable
 from ensemake.config.scalars import (
     Count,
@@ -126,9 +127,31 @@ class Model(Section):
     series: dict[Name, Series] = Field(
         {}, description="curves, in series.parquet or series.csv; see below"
     )
+    labels: dict[Text, Text] = Field(
+        {},
+        examples=[{"T": "temperature [K]"}],
+        description="what tables, plots and the page call parameters and metrics; with the unit",
+    )
+    plots: list[Drawn | Function] | None = Field(
+        None,
+        description="what is drawn in place of every metric over the parameters: `{x: ..., y: "
+        "...}`, see below, or `FILE.py:FUNC`",
+    )
     batch_settings: BatchSettings | None = Field(
         None, description="many members in one job; see below"
     )
+
+    @property
+    def pictures(self) -> list[str]:
+        """Names of the files of its plots."""
+        plots = self.plots
+        return list(self.metrics) if plots is None else [picture_name(plot) for plot in plots]
+
+    @property
+    def drawn(self) -> list[str]:
+        """Names of all pictures: of series, and of the rest where parameters may vary."""
+        varies = isinstance(self, Ensemble) and self.params
+        return [*(self.pictures if varies else ()), *self.series]
 
 
 class Ensemble(Model):
@@ -173,18 +196,23 @@ class Config(Section):
         examples=[["module load gromacs"]],
         description="shell lines before every member's commands; a profile may set it",
     )
+    labels: dict[Text, Text] = Field(
+        {}, description="as those of a model or ensemble, for all of them"
+    )
     models: dict[Name, Model] = Field({}, description="single runs; see below")
     ensembles: dict[Name, Ensemble] = Field({}, description="sweeps; see below")
 
     @property
     def entities(self) -> dict[str, Model]:
-        """Models and ensembles by name, in the order of the file, each with the whole preamble."""
+        """Models and ensembles by name, in the order of the file, with what is said for all."""
         found: dict[str, Model] = {**self.models, **self.ensembles}
         return {name: self._prepared(entity) for name, entity in found.items()}
 
     def _prepared(self, entity: Model) -> Model:
-        lines = [*self.preamble, *entity.preamble]
-        return entity.model_copy(update={"preamble": lines}) if self.preamble else entity
+        if not self.preamble and not self.labels:
+            return entity
+        lines, labels = [*self.preamble, *entity.preamble], {**self.labels, **entity.labels}
+        return entity.model_copy(update={"preamble": lines, "labels": labels})
 
 
 def without_values(entity: Model) -> Model:

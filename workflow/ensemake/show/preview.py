@@ -1,7 +1,7 @@
 """What would run, before anything runs: members, command, files, resources, what looks wrong."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
+from math import ceil, prod
 
 from tabulate import tabulate  # type: ignore[import-untyped]
 
@@ -63,7 +63,7 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
     lines += [_row("takes", text) for text in _inputs(work, first)]
     lines += [_row("varies" * (not n), text) for n, text in enumerate(_varying(work))]
     if not work.layout.is_model:
-        lines += ["", *_table(work.planned), ""]
+        lines += ["", *_table(work.planned, work.settings.labels), ""]
     lines += [_row("command", text) for text in _commands(work, first)]
     for run in work.settings.run_settings:
         lines += [_row("sets", f"{k}={v}") for k, v in environment(run, known).items()]
@@ -150,12 +150,15 @@ def _inputs(work: Work, first: Planned) -> Iterator[str]:
 # ---- the table of the members ----
 
 
-def _table(members: Sequence[Planned]) -> list[str]:
+def _table(members: Sequence[Planned], labels: Mapping[str, str]) -> list[str]:
     """Return the first and last members as rows; the parameters that vary, as many as fit."""
     names = varying(members)
     few = len(members) <= 2 * ENDS + 1
     shown = list(members) if few else [*members[:ENDS], *members[-ENDS:]]
-    rows = [["member", *names], *([m.name, *(str(m.values[n]) for n in names)] for m in shown)]
+    rows = [
+        ["member", *(labels.get(n, n) for n in names)],
+        *([m.name, *(str(m.values[n]) for n in names)] for m in shown),
+    ]
     columns, left_out = _fitting(list(zip(*rows, strict=True)))
     told = tabulate(list(zip(*columns, strict=True)), tablefmt="plain", disable_numparse=True)
     lines = [f"  {line}".rstrip() for line in told.splitlines()]
@@ -235,12 +238,17 @@ def _hours(hours: float) -> str:
     return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 
+def cpus(settings: Model, member: Planned) -> float:
+    """Return how many CPUs a member asks for."""
+    values = {**member.values, "attempt": 1}
+    keys = ("tasks", "cpus_per_task")
+    return prod(_number(resource(settings.resources.get(key, 1), values)) for key in keys)
+
+
 def _cpus_and_minutes(settings: Model, member: Planned) -> tuple[float, float]:
     values = {**member.values, "attempt": 1}
-    cpus = 1.0
-    for key in ("tasks", "cpus_per_task"):
-        cpus *= _number(resource(settings.resources.get(key, 1), values))
-    return cpus, runtime_minutes(resource(settings.resources.get("runtime", 0), values))
+    asked = resource(settings.resources.get("runtime", 0), values)
+    return cpus(settings, member), runtime_minutes(asked)
 
 
 def _number(value: object) -> float:

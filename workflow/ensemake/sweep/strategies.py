@@ -366,7 +366,13 @@ def _plain(axis: Axis, values: Sequence[Point]) -> list[Any]:
 
 
 def load_function(strategy: str, base: Path) -> Callable[..., Any]:
-    """Return the function that ``FILE.py:FUNC`` or ``pkg.mod:FUNC`` names."""
+    """Return a function of the user's, ``FILE.py:FUNC`` or ``pkg.mod:FUNC``.
+
+    Raises
+    ------
+    ValueError
+        There is none, or its file cannot be run.
+    """
     source, _, name = strategy.rpartition(":")
     if not source or not name:
         raise ValueError(f"{strategy}: write FILE.py:FUNCTION or package.module:FUNCTION")

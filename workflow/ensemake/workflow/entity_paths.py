@@ -1,5 +1,6 @@
 """Where the jobs of one model or ensemble leave what: paths with wildcards, for the rules."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,11 +71,26 @@ class EntityPaths:
 
     @property
     def plots(self) -> list[str]:
-        """Pictures: one per series and metric, in two formats; of metrics, if parameters vary."""
+        """Pictures, in two formats: as chosen or one per metric, if parameters vary; of series."""
         folder = self.layout.directory / "plots"
-        metrics = self.settings.params and not self.layout.is_model and self.settings.metrics
-        names = [*(metrics or ()), *self.settings.series]
+        names = self.settings.drawn
         return [str(folder / f"{name}.{kind}") for name in names for kind in ("svg", "png")]
+
+    @property
+    def figures(self) -> list[str]:
+        """Files of the user's that draw plots."""
+        plots = [plot for plot in self.settings.plots or () if isinstance(plot, str)]
+        files = [plot.rpartition(":")[0] for plot in plots]
+        return sorted({path for path in files if path.endswith(".py")})
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """What decides how plots and the page look, if the config says anything of it."""
+        settings = self.settings
+        if settings.plots is None and not settings.labels:
+            return {}
+        chosen = settings.model_dump(include={"plots", "labels"}, mode="json")
+        return {"drawn": json.dumps(chosen, sort_keys=True)}
 
     @property
     def own_files(self) -> list[str]:

@@ -32,6 +32,7 @@ for entity in EXPERIMENT.entities:
             entity.all_done,
         output:
             report(entity.results, category=entity.name, labels={"file": "table"}),
+            entity.series,
         log:
             entity.log("collect"),
         localrule: True
@@ -82,9 +83,9 @@ for entity in EXPERIMENT.entities:
                 entity.log("plot"),
             localrule: True
             params:
+                **entity.drawn,
                 root=EXPERIMENT.root,
                 entity=entity.name,
-                **entity.drawn,
             shell:
                 EXPERIMENT.shell(
                     "plot.py", "{params.root:q} {params.entity:q} > {log:q} 2>&1"
@@ -104,7 +105,7 @@ rule overview:
         EXPERIMENT.log("overview"),
     localrule: True
     params:
-        root=EXPERIMENT.root,
         **EXPERIMENT.drawn,
+        root=EXPERIMENT.root,
     shell:
         EXPERIMENT.shell("page.py", "{params.root:q} > {log:q} 2>&1")

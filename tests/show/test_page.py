@@ -9,12 +9,12 @@ from math import sin
 from pathlib import Path
 from typing import Any
 
-import pandas
 import pytest
 
 from ensemake.config.schema import Config
 from ensemake.member.expansion import Expansion
 from ensemake.member.plan import Work, save_work
+from ensemake.results.collect import write_results
 from ensemake.show import live, page_data
 from ensemake.show.live import LivePage
 from ensemake.show.page import write_page
@@ -232,16 +232,15 @@ def test_of_too_many_members_a_sample_is_shown(
 
 @needs_browser
 def test_curves_follow_the_choice(tmp_path: Path, window: Browser) -> None:
-    sweep = {"params": {"x": [1, 2, 3]}, "run_settings": RUN, "metrics": METRICS}
+    series = {"T": {"file": "log.csv", "column": "T", "index": "t"}}
+    sweep = {"params": {"x": [1, 2, 3]}, "run_settings": RUN, "series": series}
     (work,) = folder(tmp_path, {"sweep": sweep}).values()
-    rows = [
-        {"member": member.name, "series": "T", "index": float(t), "value": t * 10.0 * number}
-        for number, member in enumerate(work.planned)
-        for t in range(50)
-    ]
-    path = tmp_path / work.layout.directory / "series.parquet"
-    pandas.DataFrame(rows).to_parquet(path)
+    for number, member in enumerate(work.planned):
+        lines = [f"{t},{10 * t * number}" for t in range(50)]
+        text = "\n".join(["t,T", *lines, ""])
+        (tmp_path / member.directory / "log.csv").write_text(text)
+    write_results(work)
     config = Config.model_validate({"experiment": "exp", "ensembles": {"sweep": sweep}})
-    opened(window, tmp_path, config, f"#entity=sweep&member={work.planned[2].name}")
+    opened(window, tmp_path, config, f"#entity=sweep&member={work.planned[1].name}")
     assert window.wait(INKED % json.dumps("#curves canvas"))
     assert window.wait(INKED % json.dumps("#member [data-series=T]"))

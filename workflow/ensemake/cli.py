@@ -305,7 +305,7 @@ def _write(work: "Work") -> list[str]:
     found = outcomes(work)
     write_members(work)
     path, _ = write_results(work, found)
-    if work.settings.pictures and work.settings.params and not work.layout.is_model:
+    if work.settings.drawn:
         from ensemake.results.plot_files import draw_all  # a second to import
 
         draw_all(work)

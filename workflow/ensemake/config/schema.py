@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from ensemake.config.inputs import Input
-from ensemake.config.metric import Metric
+from ensemake.config.metric import Metric, Series
 from ensemake.config.plots import Drawn, Function, picture_name
 from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable
 from ensemake.config.scalars import (
@@ -22,17 +22,20 @@ from ensemake.config.scalars import (
     Text,
 )
 
+SetValue = Text | int | float | bool
+FileItem = Text | Annotated[dict[Text, Text], Field(min_length=1, max_length=1)]
+
 
 class Files(Section):
     """What the generate step puts into each member's directory."""
 
-    to_configure: list[Text] = Field(
+    to_configure: list[FileItem] = Field(
         [], description="files whose tags are replaced; `*.j2` are Jinja2 templates, suffix dropped"
     )
-    to_copy: list[Text] = Field(
+    to_copy: list[FileItem] = Field(
         [], description="files to copy, mode kept; of a directory, what it contains"
     )
-    to_symlink: list[Text] = Field([], description="files or directories to link to")
+    to_symlink: list[FileItem] = Field([], description="files or directories to link to")
     tag: Annotated[tuple[Delimiter, Delimiter], Delimiters] = Field(
         (";", ";"), description="text around a tag, or a list of two: open and close"
     )
@@ -41,6 +44,17 @@ class Files(Section):
         description="a tag that is no parameter: `error`, `default` (keep the text between the "
         "tags) or `keep` (leave untouched)",
     )
+    values: Literal["python", "fortran", "json"] = Field(
+        "python",
+        description="how values are written at tags: as Python's `str()`, for Fortran (`.true.`, "
+        "`1.0d-05`, quoted text), or as JSON",
+    )
+    set: dict[InsidePath, dict[Text, SetValue | list[SetValue]]] = Field(
+        {},
+        description="`file: {key: value}`: keys of namelists, JSON, YAML, TOML and INI files to "
+        "set, dotted for nesting; Jinja2 over the parameters",
+    )
+    create: bool = Field(False, description="make keys of `set` that are not there")
 
 
 class BatchSettings(Section):
@@ -110,6 +124,9 @@ class Model(Section):
         None, description="what is run instead once a stopped attempt has left a file; see below"
     )
     metrics: dict[Name, Metric] = Field({}, description="columns of results.csv; see below")
+    series: dict[Name, Series] = Field(
+        {}, description="curves, in series.parquet or series.csv; see below"
+    )
     labels: dict[Text, Text] = Field(
         {},
         examples=[{"T": "temperature [K]"}],
@@ -129,6 +146,12 @@ class Model(Section):
         """Names of the files of its plots."""
         plots = self.plots
         return list(self.metrics) if plots is None else [picture_name(plot) for plot in plots]
+
+    @property
+    def drawn(self) -> list[str]:
+        """Names of all pictures: of series, and of the rest where parameters may vary."""
+        varies = isinstance(self, Ensemble) and self.params
+        return [*(self.pictures if varies else ()), *self.series]
 
 
 class Ensemble(Model):

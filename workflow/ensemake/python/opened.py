@@ -22,6 +22,7 @@ from ensemake.results.collect import (
 )
 from ensemake.results.find import find
 from ensemake.results.outcomes import outcomes, read_collected, varying
+from ensemake.results.series import read_series, series_path
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -146,21 +147,17 @@ class Results:
         WrongValueError
             If there is no such series.
         """
-        import pandas  # half a second to import
-
-        path = self.folder / entity / "series.parquet"
-        self._work(entity)
+        work = self._planned(entity)
+        path = series_path(work.base / work.layout.directory)
         if not path.exists():
             raise WrongValueError(f"{entity} has no curves: {path} is not there")
-        points = pandas.read_parquet(path)
+        points = read_series(work)
         names = list(points["series"].unique())
         if name is not None and name not in names:
             raise WrongValueError(f"{entity} has no series {name!r}{did_you_mean(name, names)}")
         chosen = points if name is None else points[points["series"] == name]
-        table = self.table(entity)
-        work = self.works[entity]
-        params = varying(work.planned) if work else []
-        return table[["member", *params]].merge(chosen, on="member")
+        params = varying(work.planned)
+        return self.table(entity)[["member", *params]].merge(chosen, on="member")
 
     def member(self, entity: str, name: str | None = None, /, **values: Scalar) -> "OpenedMember":
         """Return one member, by its name or by values that only it has.

@@ -1,6 +1,6 @@
-"""Plots of an entity, of each metric or as the config chooses, from its results.csv."""
+"""Plots of an entity: of each metric or as the config chooses, and of its curves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ from ensemake.config.plots import Drawn, picture_name
 from ensemake.member.plan import Work
 from ensemake.results.chosen_plots import draw_chosen
 from ensemake.results.collect import read_results
+from ensemake.results.curve_plots import draw_curves
 from ensemake.results.effects import write_effects
 from ensemake.results.plots import STYLE, WIDTH, Swept, draw, save
+from ensemake.results.series import read_series
 from ensemake.sweep.strategies import load_function
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def draw_all(work: Work) -> list[Path]:
-    """Draw what the config chooses, or every metric over the swept parameters; as SVG and PNG.
+    """Draw what the config chooses, or every metric over the swept parameters, and every series.
+
+    Each as SVG and PNG.
 
     Returns
     -------
@@ -29,13 +33,14 @@ def draw_all(work: Work) -> list[Path]:
     """
     folder = work.base / work.layout.directory / "plots"
     table = read_results(work)
+    names = work.settings.drawn
     folder.mkdir(exist_ok=True)
     for path in folder.glob("*.svg"):
-        if path.stem not in work.settings.pictures and path.with_suffix(".png").exists():
+        if path.stem not in names and path.with_suffix(".png").exists():
             path.unlink()  # of a metric that is gone
             path.with_suffix(".png").unlink()
     written = []
-    for name, figure in _figures(work, table).items():
+    for name, figure in _figures(work, names, table):
         for kind in ("svg", "png"):
             save(figure, folder / f"{name}.{kind}")
             written.append(folder / f"{name}.{kind}")
@@ -43,18 +48,29 @@ def draw_all(work: Work) -> list[Path]:
     return written
 
 
-def _figures(work: Work, table: "DataFrame") -> dict[str, Figure]:
+def _figures(work: Work, names: list[str], table: "DataFrame") -> Iterator[tuple[str, Figure]]:
+    ended = table[table["status"] != "running"]  # what runs has not come to its values yet
+    own = {picture_name(plot): plot for plot in work.settings.plots or ()}
+    for name in names:
+        if name in own:
+            yield name, _chosen(work, ended, own[name])
+        elif name in work.settings.pictures:
+            yield name, _of_metric(work, ended, name)
+    yield from _curves(work, table) if work.settings.series else ()
+
+
+def _curves(work: Work, table: "DataFrame") -> Iterator[tuple[str, Figure]]:
+    curves = read_series(work)
+    for name, settings in work.settings.series.items():
+        own, index = curves[curves["series"] == name], str(settings.index or "index")
+        yield name, draw_curves(own, table, swept(work), name, index, f"{work.entity}: {name}")
+
+
+def _chosen(work: Work, table: "DataFrame", plot: Drawn | str) -> Figure:
+    if isinstance(plot, str):
+        return _own(work, table, plot)
     labels = work.settings.labels
-    if work.settings.plots is None:
-        return {name: _of_metric(work, table, name) for name in work.settings.metrics}
-    return {
-        picture_name(plot): draw_chosen(
-            table, plot, labels, f"{work.entity}: {_shown(plot, labels)}"
-        )
-        if isinstance(plot, Drawn)
-        else _own(work, table, plot)
-        for plot in work.settings.plots
-    }
+    return draw_chosen(table, plot, labels, f"{work.entity}: {_shown(plot, labels)}")
 
 
 def _shown(plot: Drawn, labels: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ from ensemake.results.outcomes import (
     outcomes,
     varying,
 )
+from ensemake.results.series import read_series, series_path
 from ensemake.show.preview import cpus
 from ensemake.sweep.upstream import takes_from
 
@@ -272,18 +273,13 @@ def _places(work: Work, found: Sequence[Outcome]) -> list[str] | None:
 
 def _series(work: Work, names: set[str]) -> dict[str, Any]:
     """Return curves by series and member, each with fewer points if they are too many."""
-    path = work.base / work.layout.directory / "series.parquet"
-    if not path.exists():
+    if not work.settings.series or not series_path(work.base / work.layout.directory).exists():
         return {}
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:  # an extra
-        return {}
-    frame = parquet.read_table(path).to_pandas()
+    frame = read_series(work)
     curves: dict[str, Any] = {}
     for (series, member), one in frame.groupby(["series", "member"], sort=False):
         if member in names:
-            curves.setdefault(series, {})[member] = one
+            curves.setdefault(str(series), {})[str(member)] = one
     return {series: _thinned(members) for series, members in curves.items()}
 
 

@@ -17,7 +17,7 @@ from ensemake.member.command import (
     runtime_minutes,
     template_of,
 )
-from ensemake.member.files import Source, sources
+from ensemake.member.files import FILLED, Source, listed_files, sources
 from ensemake.member.generate import configured_names
 from ensemake.member.plan import Planned, Work
 from ensemake.member.runscript import quoted_words
@@ -32,6 +32,7 @@ VERBS = {
     "configure": "tags",
     "template": "Jinja2",
     "copy": "copied",
+    "set": "keys set",
     "link": "linked",
     "inner": "link",
     "folder": "empty",
@@ -308,7 +309,7 @@ def _idle(work: Work, found: Sequence[Source], values: Mapping[str, Scalar]) -> 
     return [
         source
         for source in found
-        if source.kind in ("configure", "template")
+        if source.kind in FILLED
         and not configured_names(source, source.path.read_bytes(), work.settings, values)
         & values.keys()
     ]
@@ -323,11 +324,11 @@ def used_names(
     for run in [*settings.run_settings, *restarts(settings)]:
         texts += [*run.exe_args, *run.env_vars.values(), run.stdin or ""]
         texts += [word for other in run.mpmd for word in other.exe_args]
-    texts += [*settings.outputs, *settings.files.to_configure, *settings.files.to_copy]
-    for text in [*texts, *settings.files.to_symlink, *settings.resources.values()]:
+    texts += [text for _, _, *both in listed_files(settings.files) for text in both]
+    for text in [*texts, *settings.outputs, *settings.resources.values()]:
         used |= template(template_of(text) or "").mentions
     for source in found:
-        if source.kind in ("configure", "template"):
+        if source.kind in FILLED:
             used |= configured_names(source, source.path.read_bytes(), settings, values)
     for name, text in reversed(settings.derived.items()):
         if name in used:

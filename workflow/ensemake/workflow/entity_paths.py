@@ -9,6 +9,7 @@ from ensemake.config.schema import Model
 from ensemake.member.files import sources
 from ensemake.member.layout import Layout, layout
 from ensemake.member.plan import Planned
+from ensemake.results.series import series_path
 
 if TYPE_CHECKING:
     from ensemake.workflow.experiment import ExperimentRules
@@ -64,10 +65,15 @@ class EntityPaths:
         return str(self.layout.directory / "results.parquet")
 
     @property
+    def series(self) -> list[str]:
+        """Table of the curves, if there are some."""
+        return [str(series_path(self.layout.directory))] if self.settings.series else []
+
+    @property
     def plots(self) -> list[str]:
-        """Pictures: one per metric, or as chosen, in two formats; none without parameters."""
+        """Pictures, in two formats: as chosen or one per metric, if parameters vary; of series."""
         folder = self.layout.directory / "plots"
-        names = self.settings.pictures if self.settings.params and not self.layout.is_model else ()
+        names = self.settings.drawn
         return [str(folder / f"{name}.{kind}") for name in names for kind in ("svg", "png")]
 
     @property

@@ -82,7 +82,7 @@ function watch() {
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawAll(); } });
   addEventListener("hashchange", () => { view = readView(); drawAll(); drawMember(); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", drawAll);
   for (const [name, printing] of [["beforeprint", true], ["afterprint", false]])
     addEventListener(name, () => { document.documentElement.classList.toggle("print", printing); drawAll(); });
 }

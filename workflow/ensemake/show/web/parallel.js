@@ -10,14 +10,15 @@ function drawParallel() {
   if (box.hidden) return;
   const width = Math.max(box.clientWidth, 110 * axes.length), height = PARALLEL.height;
   const [rest, lines, rails] = box.querySelectorAll("canvas");
-  const contexts = [rest, lines, rails].map(canvas => fit(canvas, width, height));
+  const onTop = theme.isPrinted && fit(rails, width, height);  // on paper a canvas hides what is below it
+  const contexts = [rest, lines, rails].map(canvas => onTop || fit(canvas, width, height));
   const across = n => PARALLEL.side + n * (width - 2 * PARALLEL.side) / (axes.length - 1);
   const down = part => height - PARALLEL.bottom - part * (height - PARALLEL.top - PARALLEL.bottom);
   parallel = {axes, across, down, width, contexts};
   drawHeads();
-  drawRails();
   drawRest();
   drawLines();
+  drawRails();
 }
 
 function path(context, row) {
@@ -31,7 +32,7 @@ function path(context, row) {
 }
 
 function clear(context) {
-  context.clearRect(0, 0, parallel.width, PARALLEL.height);
+  if (!theme.isPrinted) context.clearRect(0, 0, parallel.width, PARALLEL.height);
   context.lineWidth = 1;
 }
 

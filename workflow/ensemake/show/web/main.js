@@ -29,6 +29,7 @@ function drawAll() {
   drawGraph();
   if (!one) return;
   $("#name").textContent = one.name;
+  $("#told").hidden = !one.members.length;
   $("#told").textContent = one.total > one.members.length && one.members.length
     ? `${one.total} members: ${countsOf(one)}. This page shows a sample of ${one.members.length} of them, with all that failed; all are in the tables.`
     : `${one.total} member${one.total === 1 ? "" : "s"}: ${countsOf(one)}`;

@@ -78,6 +78,12 @@ def test_one_run_does_all_stages_and_edits_run_what_follows_from_them(stages: Pr
     assert newly(stages) == {"equilibrate": 4, "produce": 8, "longer": 2, "summary": 1}
     assert newly(stages, "-R", "produce") == {"produce": 8, "longer": 2, "summary": 1}
 
+    gone = stages.member("equilibrate", T=270).name
+    stages.config["ensembles"]["equilibrate"]["params"]["T"].remove(270)
+    told = stages.run("prune").stdout
+    folder = "would delete results/stages/equilibrate"
+    assert f"{folder}/{gone}, from which 2 members of produce take\n" in told
+
 
 def _start(project: Project) -> str:
     return project.member("equilibrate", T=280).name

@@ -1,6 +1,5 @@
 """Input files, metrics and curves of real runs: what decides a rerun, and an early look."""
 
-import json
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ with open("log.csv", "w") as curve, open("log.jsonl", "w") as lines:
         loss = 1 / (1 + rate * epoch) + seed / 100
         print(f"{epoch},{loss:.6E}".replace("E", "D"), file=curve, flush=True)
         print(json.dumps({"epoch": epoch, "loss": loss}), file=lines, flush=True)
-        while epoch == 9 and seed and not os.path.exists("../../../../go"):
+        while epoch == 9 and not os.path.exists("../../../../go"):
             time.sleep(0.05)
 print("FLUX =\\n", f"{rate:.3E}".replace("E", "D"))
 """
@@ -78,11 +77,11 @@ def test_an_early_look_the_end_and_an_edit(project: Project) -> None:
         time.sleep(0.1)
     early = results(project)
     rows = {row["member"]: row for row in project.table() if row["status"] == "running"}
-    assert rows
+    sizes = early.groupby("member", observed=True).size()
+    assert max(sizes[name] for name in rows) == 10
     for name, row in rows.items():
-        (sizes,) = early.groupby("member", observed=True).size()[[name]]
-        assert sizes == 10
-        assert float(row["end"]) > float(row["best"]) > 0
+        assert 0 < sizes[name] <= 10
+        assert float(row["end"]) >= float(row["best"]) > 0
         assert (row["flux"], row["fit"], row["reason"]) == ("", "", "")
     project.write("go", "")
     assert run.wait() == 0
@@ -104,7 +103,7 @@ def _the_end(project: Project) -> None:
     assert curves.columns.tolist() == ["member", "series", "index", "value"]
     assert curves.groupby("member", observed=True)["index"].max().tolist() == [19.0] * 4
     assert (project.results / "sweep" / "plots" / "loss.svg").exists()
-    assert "plots/loss" in str(json.dumps([str(p) for p in project.results.rglob("loss.png")]))
+    assert (project.results / "sweep" / "plots" / "fit.png").exists()
 
 
 def _an_edit(project: Project) -> None:

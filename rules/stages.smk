@@ -1,3 +1,18 @@
+# Ends of members, between jobs that have to know of all: some hundred are gathered in one marker.
+
+
+for entity in EXPERIMENT.single:
+
+    rule:
+        name:
+            f"gather_{entity.rule}"
+        input:
+            entity.group,
+        output:
+            touch(entity.gathered),
+        localrule: True
+
+
 # Between stages: entities that others take from.
 #
 # When all its members have ended, well or not, others can choose among them by their results; and

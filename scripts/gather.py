@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ensemake.batch.runner import CARRY_ON
+from ensemake.errors import in_words
 from ensemake.member.plan import read_plan
 from ensemake.results.gather import gather
 
@@ -25,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(in_words(main))

@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 from ensemake.errors import in_words
-from ensemake.member.plan import read_work
-from ensemake.results.collect import write_members
 
 
 def main() -> None:
+    from ensemake.member.plan import read_work
+    from ensemake.results.collect import write_members
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path, help="the experiment's folder, such as results/demo")
     parser.add_argument("entity", help="model or ensemble")

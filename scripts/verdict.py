@@ -4,11 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from ensemake.member.plan import read_work
-from ensemake.results.outcomes import outcomes, status_lines
+from ensemake.errors import in_words
 
 
 def main() -> int:
+    from ensemake.member.plan import read_work
+    from ensemake.results.outcomes import outcomes, status_lines
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path, help="the experiment's folder")
     parser.add_argument("entity", help="model or ensemble")
@@ -20,4 +22,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(in_words(main))

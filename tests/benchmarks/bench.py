@@ -98,7 +98,7 @@ class Bench:
         if missing:
             self._note(f"Slurm: skipped, {missing}")
             return
-        for name, members, sample in cluster.samples(self.folders.fresh):
+        for name, members, sample in cluster.samples(self.folders.fresh, self._note):
             self._keep(self.jobs, name, members, sample)
 
     def measure_steps(self) -> None:

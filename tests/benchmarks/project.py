@@ -16,6 +16,20 @@ ensembles:
     run_settings: {{exe: "true"}}
     files: {{to_configure: [member.cfg]}}
 """
+# As many members again, each of which goes on from one of those; and one that gathers some of them.
+STAGES = """\
+  then:
+    params: {start: {members: sweep}}
+    inputs: {sweep: {files: {member.cfg: before.cfg}}}
+    run_settings: {exe: "true"}
+    batch_settings: {size: 500}
+"""
+GATHERED = """\
+models:
+  gathered:
+    inputs: {sweep: {members: all, files: [member.cfg]}}
+    run_settings: {exe: "true"}
+"""
 
 
 def environment() -> dict[str, str]:
@@ -33,6 +47,13 @@ def write(folder: Path, members: int, batch: int | None = None) -> None:
         text += f"    batch_settings: {{size: {batch}}}\n" if batch else "    batch_settings: {}\n"
     (folder / "config" / "config.yaml").write_text(text)
     (folder / "member.cfg").write_text("number = ;x;\nrest = unchanged\n")
+
+
+def write_stages(folder: Path, members: int, is_gathered: bool) -> None:
+    """Write a project whose members are used by others: by as many, or by one."""
+    write(folder, members, 500)
+    path = folder / "config" / "config.yaml"
+    path.write_text(path.read_text() + (GATHERED if is_gathered else STAGES))
 
 
 def snakemake(*words: str, profile: str = "local") -> list[str]:

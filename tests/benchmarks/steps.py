@@ -56,6 +56,17 @@ def _with(batch: int | None, growth: float, *words: str) -> Callable[[Path, int]
     return measured
 
 
+def _stages(is_gathered: bool, *words: str) -> Callable[[Path, int], Sample]:
+    """Measure a run of Snakemake on two stages, in a folder of its own: there are no results."""
+
+    def measured(folder: Path, members: int) -> Sample:
+        own = folder / ("gathered" if is_gathered else "stages")
+        project.write_stages(own, members, is_gathered)
+        return workflow(*words)(own, members)
+
+    return measured
+
+
 def _whole_run(folder: Path, members: int) -> Sample:
     """Measure a first run with tables and page; on its own, for the other steps have no results."""
     own = folder / "whole"
@@ -87,6 +98,8 @@ def job_command(folder: Path) -> list[str]:
 
 STEPS = [
     Step("a whole run, batches of 500", _whole_run),
+    Step("dry run, as many members on those, batches of 500", _stages(False, "-n", "-q")),
+    Step("a whole run, one model gathers all", _stages(True), at_most=10_000),
     Step("members made, one by one", inside("expand")),
     Step("members, digests, check for equal ones", inside("work")),
     Step("plans as JSON", inside("plans")),

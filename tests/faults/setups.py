@@ -43,7 +43,7 @@ STAGES = THEN + GATHERED
 BATCHED_STAGES = f"{BATCHES}{THEN}    batch_settings: {{with: sweep}}\n{GATHERED}"
 SMALL_JOBS = "    resources: {mem_mb: 100, runtime: 10}\n"
 QUICK = {
-    "slurm": ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "15"),
+    "slurm": ("--latency-wait", "15"),
     "pbs": ("--seconds-between-status-checks", "2"),
 }
 
@@ -62,9 +62,7 @@ class Setup:
         where = ["--snakefile", str(REPOSITORY / "workflow" / "Snakefile")]
         profile = ["--profile", str(REPOSITORY / "profiles" / self.profile)]
         quick = QUICK.get(self.profile, ())
-        patient = [sys.executable, "-m", "snakemake"]
-        start = [sys.executable, str(TESTS / "slurm" / "impatient.py")]
-        return [*(start if quick else patient), *words, *where, *profile, *quick]
+        return [sys.executable, "-m", "snakemake", *words, *where, *profile, *quick]
 
     def absent(self) -> str:
         """Tell what is missing here, if anything."""

@@ -10,7 +10,10 @@ import pytest
 from harness import wait_for
 from snakemake_interface_common.exceptions import WorkflowError
 
+from ensemake.submit import calls
+from ensemake.submit.manager import Reply, Submission, Submitted
 from snakemake_executor_plugin_pbs import commands
+from snakemake_executor_plugin_pbs.pbs import Pbs
 
 NAME = "job-0123456789abcdef"
 
@@ -21,9 +24,14 @@ def never(_seconds: float) -> bool:
 
 def submit(folder: Path, *more: str, name: str = NAME, script: str = "true") -> str:
     arguments = ["-N", name, "-j", "oe", "-o", str(folder / "log.^array_index^"), *more]
-    answer = commands.submit(arguments, script)
+    answer = commands.run_command("qsub", *arguments, stdin=script)
     assert answer.code == 0, answer.err
-    return answer.out
+    return answer.out.strip()
+
+
+def patiently(folder: Path, sleep=never) -> Submitted:
+    submission = Submission(NAME, 1, [], "true", folder / "o.log", 0o022)
+    return calls.submit_patiently(Pbs(), submission, sleep=sleep)
 
 
 def test_id_is_kept_whole_and_begins_at_zero(fake, tmp_path):
@@ -45,7 +53,8 @@ def test_id_is_kept_whole_and_begins_at_zero(fake, tmp_path):
     ],
 )
 def test_what_qsub_refuses_is_an_answer_with_its_message(fake, tmp_path, words, code):
-    answer = commands.submit(["-j", "oe", "-o", str(tmp_path / "o"), "-N", NAME, *words], "true")
+    where = ["-j", "oe", "-o", str(tmp_path / "o"), "-N", NAME]
+    answer = commands.run_command("qsub", *where, *words, stdin="true")
     assert (answer.code, answer.out) == (code, "")
     assert answer.complaint.startswith("qsub:")
     assert "\n" not in answer.complaint
@@ -58,23 +67,20 @@ def test_qsub_works_where_tmpdir_is_gone(fake, tmp_path, monkeypatch):
 
 def test_lost_answer_does_not_submit_twice(fake, tmp_path):
     fake.set(mute=1, fate={".": "wait"})
-    arguments = ["-N", NAME, "-j", "oe", "-o", str(tmp_path / "o")]
-    answer = commands.submit_patiently(arguments, "true", NAME, never)
-    assert (answer.code, answer.out) == (0, "0.pbshost")
+    answer = patiently(tmp_path)
+    assert answer == Submitted(Reply.DONE, ["0.pbshost"])
     assert len(fake.calls("qsub")) == 1
-    commands.delete([answer.out])
+    commands.delete(answer.ids)
 
 
 def test_submission_waits_for_a_server_that_is_away(fake, tmp_path):
     fake.set(down=3)
-    arguments = ["-N", NAME, "-j", "oe", "-o", str(tmp_path / "o")]
-    assert commands.submit_patiently(arguments, "true", NAME, never).out == "0.pbshost"
+    assert patiently(tmp_path).ids == ["0.pbshost"]
 
 
 def test_submission_gives_up_when_asked_to(fake, tmp_path):
     fake.set(down=99)
-    answer = commands.submit_patiently(["-N", NAME], "true", NAME, lambda _: True)
-    assert answer.code == 162
+    assert patiently(tmp_path, lambda _: True).reply is Reply.SILENT
     assert len(fake.calls("qsub")) == 1
 
 
@@ -101,10 +107,8 @@ def test_an_unreachable_server_is_no_answer(fake, tmp_path, code):
     for name in ("qstat", "qsub"):
         replace(tmp_path / "bin", name, f"echo >> {tmp_path}/{name}; exit {code}")
     assert commands.Queue().look(["1.pbshost"]) is None
-    arguments = ["-N", NAME, "-j", "oe", "-o", str(tmp_path / "o")]
-    answer = commands.submit_patiently(arguments, "true", NAME, never)
-    assert answer.code == code
-    assert len((tmp_path / "qsub").read_text()) == 1 + len(commands.PAUSES)
+    assert patiently(tmp_path).reply is Reply.SILENT
+    assert len((tmp_path / "qsub").read_text()) == 1 + len(calls.PAUSES)
 
 
 def test_bytes_that_are_no_text_spoil_nothing(fake, tmp_path):
@@ -210,7 +214,7 @@ def test_wait_until_gone(fake, tmp_path):
     job = submit(tmp_path, script="sleep 60")
     wait_for(lambda: fake.jobs[job]["job_state"] == "R")
     commands.delete([job])
-    commands.wait_until_gone(job)
+    calls.wait_until_gone(Pbs(), job)
     assert fake.in_queue() == []
 
 

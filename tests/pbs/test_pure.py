@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,46 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_pbs import (
-    environment,
-    interval,
-    jobscript,
-    listing,
-    names,
-    request,
-)
+from ensemake.submit.manager import JobEnd
+from snakemake_executor_plugin_pbs import listing, request
 from snakemake_executor_plugin_pbs.commands import version
-from snakemake_executor_plugin_pbs.verdict import JobEnd, end_reason, verdict
-
-# Names
-
-
-@given(st.text(), st.lists(st.text()))
-def test_every_name_is_legal_and_recognised(readable, identity):
-    name = names.job_name(readable, identity)
-    assert len(name) <= 230
-    assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.")
-    assert name[0] not in "-.+"
-    assert names.is_ours(name)
-
-
-def test_name_is_the_same_in_every_run_and_on_every_machine():
-    assert names.job_name("a b/c", ["/w", "out"]) == "a_b_c-954cb3e03efe7e37"
-
-
-def test_rule_and_wildcards_are_whole_in_the_name():
-    readable = "Training_Ensemble_with_a_rather_long_name_of_an_ensemble-0123456789ab"
-    assert names.job_name(readable, []).startswith(readable + "-")
-
-
-def test_names_differ_where_identities_do():
-    assert names.digest(["ab", "c"]) != names.digest(["a", "bc"])
-
-
-@pytest.mark.parametrize("name", ["STDIN", "job-123", "x-0123456789abcdeg"])
-def test_foreign_names_are_not_taken_for_ours(name):
-    assert not names.is_ours(name)
-
+from snakemake_executor_plugin_pbs.verdict import end_reason, verdict
 
 # Resources
 
@@ -240,7 +203,7 @@ def test_never_run_is_no_success_even_with_a_good_substate():
     [
         (None, 0, JobEnd.SUCCESS),
         (None, 5, JobEnd.FAILURE),
-        (None, None, JobEnd.VANISHED),
+        (None, None, JobEnd.DOUBTFUL),
         # without history an ended sub-job shows another one's status
         ({"job_state": "X", "Exit_status": 1}, 0, JobEnd.SUCCESS),
         ({"job_state": "X", "Exit_status": 0}, 5, JobEnd.FAILURE),
@@ -307,140 +270,7 @@ def test_every_job_that_failed_has_a_reason(status, comment):
     assert line.splitlines() == [line]
 
 
-# Job scripts
-
-
-@given(
-    st.dictionaries(
-        st.from_regex(r"[A-Z_][A-Z0-9_]{2,8}X", fullmatch=True),
-        st.text(st.characters(exclude_characters="\0", codec="utf-8")),
-        min_size=1,
-        max_size=5,
-    )
-)
-def test_environment_arrives_whatever_it_holds(variables):
-    wanted = {name: value for name, value in variables.items() if environment.travels(name)}
-    script = environment.shell_text(variables) + "env -0"
-    out = subprocess.run(["bash", "-c", script], capture_output=True, env={}, check=True).stdout
-    arrived = dict(item.split("=", 1) for item in out.decode().split("\0") if item)
-    assert {name: arrived[name] for name in wanted} == wanted
-
-
-def test_facts_about_this_host_stay_here():
-    text = environment.shell_text(
-        {"HOME": "/h", "TMPDIR": "/t", "PBS_JOBID": "1", "SNAKEMAKE_PROFILE": "pbs", "OK": "1",
-         "not a name": "x", "PBS_CONF_FILE": "/etc/my pbs.conf"}
-    )  # fmt: skip
-    assert text == "export OK=1\nexport PBS_CONF_FILE='/etc/my pbs.conf'\n"
-
-
-def test_shell_functions_travel():
-    text = environment.shell_text({"BASH_FUNC_module%%": "() {  echo loaded $1\n}"})
-    out = subprocess.run(
-        ["bash", "-c", f"{text}bash -c 'module a'"], capture_output=True, text=True
-    )
-    assert out.stdout == "loaded a\n"
-
-
-def make_script(folder: Path, command: str) -> jobscript.Paths:
-    paths = jobscript.Paths.of(folder, "it's-a job")
-    (folder / "env").write_text("export A=1\n")
-    text = jobscript.job_script(command, "abc123", paths, folder / "env", folder, 0o022)
-    paths.script.write_text(text)
-    return paths
-
-
-@pytest.mark.parametrize(
-    "command", ["(exit 5)", "return 5", "bash -c 'exit 5'", "(kill -5 $BASHPID)"]
-)
-def test_script_exits_like_its_command_and_writes_it_down(tmp_path, command):
-    paths = make_script(tmp_path, command)
-    done = subprocess.run(["bash", paths.script], env={"PBS_JOBID": "9.h"}, capture_output=True)
-    text = paths.marker.read_text()
-    assert jobscript.code_in_marker(text, "9.h") == done.returncode
-    assert done.returncode in (5, 128 + 5)
-
-
-def test_marker_of_another_job_is_no_answer():
-    assert jobscript.code_in_marker("8.h 0\n", "9.h") is None
-    assert jobscript.code_in_marker("", "9.h") is None
-
-
-def test_marker_of_a_first_run_does_not_survive_into_the_second(tmp_path):
-    paths = make_script(tmp_path, "kill -9 $$")
-    paths.marker.write_text("9.h 0\n")
-    subprocess.run(["bash", paths.script], env={"PBS_JOBID": "9.h"}, capture_output=True)
-    assert not paths.marker.exists()
-
-
-def test_sigterm_leaves_the_command_time_to_end_in_its_own_way(tmp_path):
-    command = (
-        """bash -c 'trap "sleep 0.3; echo end > ended; exit 7" TERM; touch up; sleep 60 & wait'"""
-    )
-    paths = make_script(tmp_path, command)
-    job = subprocess.Popen(
-        ["bash", paths.script],
-        start_new_session=True,
-        env={"PBS_JOBID": "9.h", "PATH": "/usr/bin:/bin"},
-    )
-    while not (tmp_path / "up").exists():
-        assert job.poll() is None
-    subprocess.run(["kill", "--", f"-{job.pid}"], check=True)
-    assert job.wait() == 7
-    assert (tmp_path / "ended").read_text() == "end\n"
-
-
-def test_fingerprint_is_found_again(tmp_path):
-    paths = make_script(tmp_path, "true")
-    assert jobscript.fingerprint_in(paths.script.read_text()) == "abc123"
-    assert jobscript.fingerprint_in("echo") is None
-
-
-def test_preparation_removes_old_files_and_makes_folders(tmp_path):
-    old, new = tmp_path / "old file", tmp_path / "a" / "b" / "new"
-    folder = tmp_path / "folder"
-    old.write_text("x")
-    (folder / "sub").mkdir(parents=True)
-    text = jobscript.preparation([], [str(old), str(new)], [str(folder)], 1)
-    subprocess.run(["bash", "-c", f"f() {{ {text} }}; f"], check=True)
-    assert not old.exists()
-    assert not folder.exists()
-    assert new.parent.is_dir()
-
-
-def test_the_null_device_is_no_old_output():
-    assert "/dev/null" not in jobscript.preparation([], ["/dev/null", "out"], [], 1)
-
-
-def test_a_missing_input_ends_the_job_with_its_name(tmp_path):
-    text = jobscript.preparation(["not there"], [], [], 1)
-    done = subprocess.run(["bash", "-c", f"f() {{ {text} }}; f"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "missing input: not there" in done.stderr
-
-
-def test_launcher_chooses_the_script_of_its_index(tmp_path):
-    for name in ("x", "x.3"):
-        (tmp_path / f"{name}.sh").write_text(f"echo {name}")
-    text = jobscript.launcher(tmp_path / "x")
-    for env, expected in (({}, "x\n"), ({"PBS_ARRAY_INDEX": "3"}, "x.3\n")):
-        out = subprocess.run(["bash"], input=text, env=env, capture_output=True, text=True).stdout
-        assert out == expected
-
-
-# Polling and versions
-
-
-def test_interval_grows_while_nothing_changes_and_has_a_ceiling():
-    wait = interval.Interval(10)
-    seen = []
-    for _ in range(8):
-        wait.after(changed=False)
-        seen.append(wait.seconds)
-    assert seen[:2] == [15, 22.5]
-    assert seen[-1] == 60
-    wait.after(changed=True)
-    assert wait.seconds == 10
+# Versions
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from harness import PbsProject, Project, wait_for
-from real import in_queue, server_answers, shared_folder
+from real import asked, in_queue, server_answers, shared_folder
 
 pytestmark = [
     pytest.mark.pbs,
@@ -120,6 +120,29 @@ def test_walltime_of_a_member(project):
     own.write("ran.log", "")
     assert own.run().returncode == 0
     assert own.statuses() == ["completed"] * 2
+
+
+def test_memory_of_a_member_and_a_hold(project):
+    own = PbsProject(project.folder)
+    script = (
+        "import time; b = b'x' * ({{ 400 if x == 1 else 1 }} << 20); time.sleep({{ x % 2 * 60 }})"
+    )
+    own.ensemble(
+        params={"x": [1, 2]},
+        run_settings={"exe": "python3", "exe_args": ["-c", script]},
+        resources={"mem_mb": 100, "pbs_extra": "{{ '-h' if x == 2 else '' }}"},
+        outputs=[],
+    )
+    process = own.start()
+    logs = own.folder / ".snakemake" / "log"
+    wait_for(lambda: "is waiting" in "".join(p.read_text() for p in logs.glob("*.log")), process)
+    held = asked("qselect", "-h", "u").split()
+    subprocess.run(["qrls", *held], check=True)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert out.count("is waiting") == 1
+    assert own.statuses()[1] == "completed"
+    assert "memory limit exceeded" in own.table()[0]["reason"], out
 
 
 def test_batches_of_an_ensemble(project):

@@ -46,6 +46,11 @@ time.sleep(1)
 seen = {"host": socket.gethostname(), "began": began, "ended": time.time()}
 pathlib.Path("out.json").write_text(json.dumps(seen))
 """
+PATIENT = f"""
+log = pathlib.Path(os.environ["RAN_LOG"])
+while len(log.read_text().split()) > {2 * CPUS} and not log.with_name("go").exists():
+    time.sleep(0.1)
+"""
 BATCH = {"nodes": 2, "runtime": 5, "batch_args": {"ncpus": CPUS}}
 LAUNCHERS = [name for name in ("mpirun", "mpirun.mpich", "mpirun.openmpi") if shutil.which(name)]
 
@@ -79,6 +84,11 @@ def seen(project: PbsProject) -> dict[str, list[tuple[float, float]]]:
         told = json.loads(path.read_text())
         found[told["host"]].append((told["began"], told["ended"]))
     return found
+
+
+def log_of(project: PbsProject) -> str:
+    """What Snakemake has put into its log files so far."""
+    return "".join(path.read_text() for path in project.folder.glob(".snakemake/log/*.log"))
 
 
 def most_at_once(times: list[tuple[float, float]]) -> int:
@@ -141,16 +151,18 @@ def test_qdel_ends_the_members_on_both_nodes(project: PbsProject) -> None:
 
 
 def test_batches_of_a_killed_run_are_taken_over(project: PbsProject) -> None:
-    """Though they got further meanwhile."""
-    project.write("code.py", CODE.replace("sleep(1)", "sleep(3)"), mode=0o755)
+    """Though they got further meanwhile: all but the first members wait for a file `go`."""
+    project.write("code.py", CODE.replace("time.sleep(1)", PATIENT), mode=0o755)
     project.ensemble(params={"x": list(range(10))}, batch_settings={**BATCH, "size": 5, "nodes": 1})
     process = project.start()
     wait_for(lambda: len(project.ran()) > 2 * CPUS, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done = project.run()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (done.stdout + done.stderr).count("Taking over PBS job") == 2
+    second = project.start()
+    wait_for(lambda: log_of(project).count("Taking over PBS job") == 2, second)
+    project.write("go", "")
+    out, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, out
     assert sorted(project.ran().values()) == [1] * 10
     assert project.statuses() == ["completed"] * 10
 

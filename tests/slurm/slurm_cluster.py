@@ -39,7 +39,7 @@ SlurmctldPort={ports[0]}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
@@ -71,6 +71,9 @@ GresTypes=gpu
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=10 State=UP
 PartitionName=other Nodes=ALL MaxTime=60 DefaultTime=10 State=UP
+PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 State=UP PriorityTier=10
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 {extra}
 """
 NODE = (
@@ -80,7 +83,7 @@ NODE = (
 
 
 class Cluster:
-    """A running Slurm: ``n1`` and ``n2``, partitions ``main`` (default) and ``other``."""
+    """A running Slurm: ``n1`` and ``n2``; partitions ``main`` (default), ``other``, ``urgent``."""
 
     def __init__(self) -> None:
         # A short path: the name of a socket may have 107 characters at most.

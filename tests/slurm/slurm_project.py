@@ -11,8 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.conftest import Project
 
 # The profile's patience is for real clusters.
-QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "15")
-IMPATIENT = str(Path(__file__).with_name("impatient.py"))
+QUICK = ("--latency-wait", "15")
 
 
 @dataclass
@@ -27,10 +26,8 @@ class SlurmProject(Project):
         return {**self.environ, "RAN_LOG": str(self.folder / "ran.log"), "PATH": path}
 
     def command(self, *arguments: str, profile: str = "slurm") -> list[str]:
-        if profile != "slurm":
-            return super().command(*arguments, profile=profile)
-        python, _, _, *rest = super().command(*QUICK, *arguments, profile=profile)
-        return [python, IMPATIENT, *rest]
+        quick = QUICK if profile == "slurm" else ()
+        return super().command(*quick, *arguments, profile=profile)
 
     def finish(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run, and expect that all members are complete in the end."""
@@ -63,5 +60,6 @@ class SlurmProject(Project):
 DESCRIBED = """\
 #!/bin/bash
 echo "$SLURMD_NODENAME" >> where
-[ "${SLURM_PROCID:-0}" != 0 ] || scontrol --details show job "$SLURM_JOB_ID" > job.txt
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+[ "${SLURM_PROCID:-0}" != 0 ] || scontrol --details show job $job > job.txt
 """

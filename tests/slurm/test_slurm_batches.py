@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slurm_cluster import Cluster, until
@@ -70,6 +71,7 @@ def test_200_members_are_4_jobs_and_growing_adds_one(project: SlurmProject) -> N
     lines = [line.split() for line in (project.folder / "times").read_text().splitlines()]
     assert len({job for _, _, job in lines}) == 4
     assert most_at_once(lines) <= 8
+    assert [event["slots"] for event in _events(project, "start")] == [4] * 4
     assert sum(project.ran().values()) == 200
 
     project.config["ensembles"]["sweep"]["params"] = {"x": list(range(203))}
@@ -105,22 +107,29 @@ def test_whatever_is_killed_the_next_run_does_only_what_is_missing(
     second.wait()
     assert len(slurm.jobs()) == 2
     (project.folder / "slow").unlink()
-    project.finish()
+    third = project.finish()
+    assert (third.stdout + third.stderr).count("Taking over Slurm job") >= 1
     assert len(finished(project)) == 60
     assert set(finished(project).values()) == {1}
 
 
 def _ends(project: SlurmProject) -> Counter[str]:
     """How members ended, as the records of the batches have it."""
+    return Counter(event["status"] for event in _events(project, "end"))
+
+
+def _events(project: SlurmProject, kind: str) -> list[dict[str, Any]]:
+    """What the records of the batches have of a kind."""
     records = project.results.glob(".ensemake/sweep/*.record.jsonl")
     lines = [json.loads(line) for path in records for line in path.read_text().splitlines()]
-    return Counter(line["status"] for line in lines if line["event"] == "end")
+    return [line for line in lines if line["event"] == kind]
 
 
 def _job_of(pid: int) -> str:
     words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     pairs = dict(word.partition(b"=")[::2] for word in words)
-    return pairs[b"SLURM_JOB_ID"].decode()
+    ids = [pairs[name] for name in (b"SLURM_ARRAY_JOB_ID", b"SLURM_ARRAY_TASK_ID") if name in pairs]
+    return b"_".join(ids or [pairs[b"SLURM_JOB_ID"]]).decode()
 
 
 def _running(project: SlurmProject) -> list[int]:

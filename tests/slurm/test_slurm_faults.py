@@ -16,7 +16,8 @@ CODE = """\
 #!/bin/bash
 echo "$(basename "$PWD")" >> "$RAN_LOG"
 top=$(dirname "$RAN_LOG")
-echo "$SLURM_JOB_ID" > "$top/$1.job"
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+echo $job > "$top/$1.job"
 [ -e "$top/healed" ] && exit 0
 case $1 in
   good) ;;
@@ -88,12 +89,14 @@ def test_each_fault_has_its_reason_and_the_next_run_goes_on(
     found = outcome(project)
     assert found["good"] == ("completed", "")
     assert found["memory"][0] in ("killed", "failed")
-    assert found["memory"][1].endswith("(Slurm: OUT_OF_MEMORY)")
+    assert found["memory"][1].endswith("(Slurm: OUT_OF_MEMORY: ask for more `mem_mb`)")
     # in the member's own words, or if Slurm left it no time for them, in the run's
-    reasons = [f"stopped by SIGTERM (Slurm: {why})" for why in ("TimeLimit", "TIMEOUT")]
+    why = ("TimeLimit", "TIMEOUT: ask for more `runtime`")
+    reasons = [f"stopped by SIGTERM (Slurm: {reason})" for reason in why]
     assert found["time"] in [("cancelled", reason) for reason in reasons]
     assert found["cancel"][0] == "cancelled"
-    assert found["node"] == ("killed", "started and never told how it ended (Slurm: NODE_FAIL)")
+    lost = "started and never told how it ended (Slurm: NODE_FAIL: its node was lost)"
+    assert found["node"] == ("killed", lost)
     assert outcome(project, "nowhere")["1"][0] == "missing"
     assert "invalid partition" in told.lower()
     assert "NODE_FAIL" in told
@@ -106,26 +109,94 @@ def test_each_fault_has_its_reason_and_the_next_run_goes_on(
     assert again == {"good": 1, "memory": 2, "time": 2, "cancel": 2, "node": 2}
 
 
-def test_a_full_queue_leaves_members_for_the_next_run(
-    slurm: Cluster, project: SlurmProject
+UNLUCKY = """\
+#!/bin/bash
+echo "$(basename "$PWD")" >> "$RAN_LOG"
+top=$(dirname "$RAN_LOG")
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+echo $job > "$top/$1.job"
+[ ! -e "$top/$1.once" ] || exit 0
+touch "$top/$1.once"
+until [ -e "$top/$1.go" ]; do sleep 0.1; done
+"""
+
+
+def test_what_is_not_the_end_is_waited_for_and_told_once(
+    slurm: Cluster, project: SlurmProject, reap: list[subprocess.Popen[str]]
+) -> None:
+    """Held, suspended, requeued, preempted; and a job that is warned, one that can never run."""
+    project.write("unlucky.sh", UNLUCKY, mode=0o755)
+    project.ensemble(
+        params={"x": ["held", "suspended", "requeued", "preempted", "near", "never"]},
+        outputs=[],
+        run_settings={"exe": "./unlucky.sh", "exe_args": ["{{ x }}"]},
+        resources={
+            "mem_mb": "{{ 2500 if x == 'preempted' else 100 }}",
+            "runtime": "{{ {'near': 20, 'never': 100}.get(x, 5) }}",
+            "slurm_extra": "--requeue {{ '--hold' if x == 'held' else '' }}"
+            " --nodelist={{ 'n2' if x == 'preempted' else 'n1' }}",
+        },
+    )
+    process = project.start()
+    reap.append(process)
+    started = ("suspended", "requeued", "preempted", "near")
+    until(lambda: all((project.folder / f"{x}.job").exists() for x in started), "the members")
+    job = {x: (project.folder / f"{x}.job").read_text().strip() for x in started}
+    slurm.run("scontrol", "update", f"jobid={job['near']}", "EndTime=now+80")
+    slurm.run("scontrol", "suspend", job["suspended"])
+    slurm.run("scontrol", "requeue", job["requeued"])
+    urgent = ("--partition=urgent", "--nodelist=n2", "--mem=3000", "--time=1")
+    slurm.submit("sleep 3", *urgent, cwd=project.folder)
+    for words in ("is waiting: JobHeldUser", "is waiting: SUSPENDED", "can never run here"):
+        until(lambda words=words: words in log_of(project), words)
+    held = slurm.run("squeue", "-h", "-o", "%i", "--name=" + name_of(project, slurm, "JobHeldUser"))
+    slurm.run("scontrol", "release", held)
+    slurm.run("scontrol", "resume", job["suspended"])
+    for x in ("held", "suspended"):
+        (project.folder / f"{x}.go").touch()
+    told, _ = process.communicate(timeout=200)
+    assert process.returncode == 1
+    found = outcome(project)
+    near = ("cancelled", "stopped by SIGTERM (Slurm: TIMEOUT: ask for more `runtime`)")
+    assert found == {
+        **dict.fromkeys(("held", "suspended", "requeued", "preempted"), ("completed", "")),
+        "near": near,
+        "never": ("missing", ""),
+    }
+    ran = {x: project.ran()[project.member(x=x).name] for x in found}
+    assert ran == {"held": 1, "suspended": 1, "requeued": 2, "preempted": 2, "near": 1, "never": 0}
+    assert told.count("JobHeldUser") == told.count("SUSPENDED") == 1
+    assert "can never run here (PartitionTimeLimit)" in told
+    assert not slurm.jobs()
+
+
+def name_of(project: SlurmProject, slurm: Cluster, reason: str) -> str:
+    """The name of the job that waits for a reason."""
+    lines = slurm.run("squeue", "-h", "-o", "%r %j").splitlines()
+    return next(line.split()[1] for line in lines if line.split()[0] == reason)
+
+
+def test_a_full_queue_is_waited_for_while_the_run_has_jobs_in_it(
+    slurm: Cluster, project: SlurmProject, reap: list[subprocess.Popen[str]]
 ) -> None:
     waiting(project, count=3)
-    (project.folder / "go").touch()
-    slurm.configure(
-        "JobSubmitPlugins=throttle\nSchedulerParameters=jobs_per_user_per_hour=1"
-    )  # or none
+    project.config["ensembles"]["sweep"]["resources"] = {"mem_mb": "{{ 100 + x }}"}  # no array
+    throttled = "JobSubmitPlugins=throttle\nSchedulerParameters=jobs_per_user_per_hour=1"
+    slurm.configure(throttled)  # or none
     try:
-        full = project.run()
+        process = project.start()
+        reap.append(process)
+        until(lambda: "takes no more jobs now" in log_of(project), "the limit")
+        assert len(project.ran()) <= 1
     finally:
         slurm.configure()
-    assert full.returncode == 1
-    assert "Reached jobs per hour limit" in full.stdout + full.stderr
-    assert "missing" in {status for status, _ in outcome(project).values()}
-    project.finish()
-    assert set(project.ran().values()) == {1}
+    (project.folder / "go").touch()
+    told, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, told
+    assert sorted(project.ran().values()) == [1] * 3
 
 
-def test_ctrl_c_cancels_the_jobs_and_a_kill_leaves_them_to_be_found(
+def test_ctrl_c_cancels_the_jobs_and_those_of_a_killed_run_are_taken_over(
     slurm: Cluster, project: SlurmProject, reap: list[subprocess.Popen[str]]
 ) -> None:
     waiting(project)
@@ -147,7 +218,8 @@ def test_ctrl_c_cancels_the_jobs_and_a_kill_leaves_them_to_be_found(
     assert len(slurm.jobs()) == 2
     again = project.start()
     reap.append(again)
-    until(lambda: len(slurm.jobs()) == 4, "the jobs to be submitted again")
+    until(lambda: log_of(project).count("Taking over Slurm job") == 2, "the jobs to be taken over")
+    assert len(slurm.jobs()) == 2
     (project.folder / "go").touch()
     told, _ = again.communicate(timeout=100)
     assert again.returncode == 0, told
@@ -157,19 +229,21 @@ def test_ctrl_c_cancels_the_jobs_and_a_kill_leaves_them_to_be_found(
 def test_a_controller_that_is_away_is_waited_for(
     slurm: Cluster, project: SlurmProject, reap: list[subprocess.Popen[str]]
 ) -> None:
-    waiting(project)
-    process = project.start()
+    """What ends meanwhile is seen, by the jobs' markers; what is to be submitted waits."""
+    waiting(project, count=4)
+    process = project.start("--jobs", "2")
     reap.append(process)
     until(lambda: len(project.ran()) == 2, "the members to start")
     slurm.stop("slurmctld")
-    (project.folder / "go").touch()  # they end while nobody is there to be told
+    until(lambda: "Slurm gives no answer" in log_of(project), "the run to see it")
+    (project.folder / "go").touch()
     until(lambda: set(outcome_on_disk(project)) == {"completed"}, "the members to end")
-    until(lambda: "Slurm does not answer" in log_of(project), "the run to see it")
+    until(lambda: "Slurm does not answer" in log_of(project), "the run to try the others")
     slurm.start("slurmctld")
     told, _ = process.communicate(timeout=200)
     assert process.returncode == 0, told
     assert set(outcome(project).values()) == {("completed", "")}
-    assert set(project.ran().values()) == {1}
+    assert sorted(project.ran().values()) == [1] * 4
 
 
 def log_of(project: SlurmProject) -> str:
@@ -194,7 +268,7 @@ def test_a_job_that_slurm_has_lost_is_given_up(
     slurm.start("slurmctld")
     told, _ = process.communicate(timeout=200)
     assert process.returncode == 1
-    assert "Slurm no longer knows job" in told
+    assert "unknown to Slurm" in told
     (project.folder / "go").touch()
     project.finish()
     assert set(project.ran()) == {path.name for path in project.results.glob("sweep/*/")}

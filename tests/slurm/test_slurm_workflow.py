@@ -7,7 +7,8 @@ pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
 GROWING = """\
 #!/bin/bash
-scontrol show job "$SLURM_JOB_ID" >> jobs.txt
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+scontrol show job $job >> jobs.txt
 [ -e second ] || { touch second; exit 1; }
 """
 

@@ -57,12 +57,14 @@ def test_the_wheel_holds_no_caches(installed: Path) -> None:
     assert os.listdir(share / "workflow") == ["Snakefile"]
 
 
-def test_the_pbs_executor_comes_with_it(installed: Path, tmp_path: Path) -> None:
+def test_the_executors_come_with_it(installed: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     words = [sys.executable, "-m", "snakemake", "--executor", "pbs", "--help"]
     text = run(words, cwd=tmp_path, env=environment)
     for option in ("logdir", "array-jobs", "array-limit", "full-jobs"):
         assert f"--pbs-{option}" in text
-    where = "import snakemake_executor_plugin_pbs as p; print(p.__file__)"
-    found = run([sys.executable, "-c", where], cwd=tmp_path, env=environment)
-    assert Path(found.strip()).is_relative_to(installed)
+    assert {"--sbatch-logdir", "--sbatch-full-jobs"} <= set(text.split())
+    for name in ("pbs", "sbatch"):
+        where = f"import snakemake_executor_plugin_{name} as p; print(p.__file__)"
+        found = run([sys.executable, "-c", where], cwd=tmp_path, env=environment)
+        assert Path(found.strip()).is_relative_to(installed)

@@ -2,7 +2,7 @@
 
 from snakemake.common import get_function_params
 
-from ensemake.workflow import EntityRules
+from ensemake.workflow.entity import EntityRules
 
 
 def test_snakemake_takes_the_parameters_that_a_function_says() -> None:

@@ -136,6 +136,7 @@ def test_those_that_failed_can_be_chosen(stages: Project, monkeypatch: pytest.Mo
 
 def test_questions_know_what_is_not_known_yet(stages: Project) -> None:
     told = stages.run("preview").stdout
+    assert told.startswith("stage 1: mesh\nstage 2: equilibrate\nstage 3: produce\nstage 4: ")
     assert "path.csv from 6 of 6 members of produce, with a table" in told
     assert "longer: its members are known once produce has finished" in told
     stages.save()

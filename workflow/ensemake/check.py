@@ -54,7 +54,7 @@ from ensemake.sweep.upstream import Upstream, axis_of_members, choice_of, variab
 COLON = ("auto", "srun", "mpirun", "mpiexec", "aprun")  # launchers of several programs
 TARGETS = ("all", "generate", "preview", "status", "results", "prune")
 RULE_PREFIXES = (
-    *("generate_", "batch_", "files_", "members_", "ended_", "verdict_"),
+    *("generate_", "batch_", "files_", "members_", "gather_", "ended_", "verdict_"),
     *("collect_", "plot_", "parquet_"),
 )
 

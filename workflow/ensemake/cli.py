@@ -224,8 +224,10 @@ def check_command(question: Question) -> None:
 def preview_command(question: Question, entities: Sequence[str], at_once: int | None) -> None:
     """Tell what would run, and what looks wrong."""
     works = question.works(entities)
-    from ensemake.show.preview import preview_lines
+    from ensemake.show.preview import preview_lines, stage_lines
 
+    for line in [] if entities else stage_lines(question.experiment[1]):
+        click.echo(line)
     for number, work in enumerate(works):
         click.echo("\n" * bool(number) + "\n".join(preview_lines(work, at_once)))
     for line in question.unknown:
@@ -343,11 +345,13 @@ def find_command(question: Question, entity: str, expression: str) -> None:
     """
     from ensemake.results.find import find
 
-    _, (work,) = question.ran([entity])
+    _, works = question.ran([entity])
     try:
-        found = find(work, expression)
+        found = [path for work in works for path in find(work, expression)]
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    if question.unknown:
+        raise click.ClickException(question.unknown[0])
     for directory in found:
         click.echo(question.directory / directory)
 

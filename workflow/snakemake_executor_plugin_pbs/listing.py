@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
-Record = dict[str, Any]
-Listing = dict[str, Record]
+from ensemake.submit.manager import Listing, Record
 
 INHERITED: tuple[str, ...] = ("comment", "Hold_Types")
 HISTORY_OFF = "not configured to maintain job history"
@@ -50,6 +48,11 @@ def parent(job_id: str) -> str | None:
 def asked(job_ids: list[str]) -> list[str]:
     """Return the ids to give to qstat: an array stands for its sub-jobs."""
     return list(dict.fromkeys(parent(job_id) or job_id for job_id in job_ids))
+
+
+def index_of(job_id: str) -> str:
+    """Return the array index in ``9[3].host``, else an empty string."""
+    return job_id.partition("[")[2].partition("]")[0]
 
 
 def record_of(listing: Listing, job_id: str) -> Record | None:

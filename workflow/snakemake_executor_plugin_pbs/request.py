@@ -5,29 +5,11 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from typing import Any
 
-Resources = Mapping[str, Any]
+from ensemake.submit.resources import Resources, positive
 
 # What qsub refuses as an option of its own beside a select statement.
 PER_CHUNK = frozenset({"ncpus", "mem", "mpiprocs", "ompthreads", "ngpus", "vmem", "pmem", "pvmem"})
-UNKNOWN = "<TBD>"  # Snakemake's value for a resource that only the job itself can work out
-
-
-def positive(resources: Resources, name: str, default: int | None = None) -> int | None:
-    """Return resource `name` as a positive integer, or `default` if it is not set.
-
-    Raises
-    ------
-    ValueError
-        If the value is no integer of at least 1.
-    """
-    value = resources.get(name)
-    if value is None or value == UNKNOWN:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"resource {name}={value!r}: expected a positive integer")
-    return value
 
 
 def tasks_per_chunk(tasks: int, nodes: int) -> list[tuple[int, int]]:

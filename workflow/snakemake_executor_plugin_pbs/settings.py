@@ -1,25 +1,16 @@
-"""The executor's options and what Snakemake needs to know about it.
-
-Snakemake looks at the types of the fields themselves, so annotations must not become strings.
-"""
+"""The executor's options. Snakemake looks at the types of the fields themselves."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
+from ensemake.submit.settings import SubmitSettings, logdir
 
 
 @dataclass
-class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
+class PbsOptions(SubmitSettings):
     """Options of the PBS executor."""
 
-    logdir: Path = field(
-        default=Path(".snakemake/pbs_logs"),
-        metadata={
-            "help": "Folder for the scripts and logs of PBS jobs, in a file system that the "
-            "nodes share; relative to the working directory."
-        },
-    )
+    logdir: Path = logdir(".snakemake/pbs_logs")  # noqa: RUF009  (it returns a field)
     array_jobs: bool = field(
         default=False,
         metadata={
@@ -33,21 +24,3 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
             "help": "Largest array to submit; the site's max_array_size must not be smaller."
         },
     )
-    full_jobs: bool = field(
-        default=False,
-        metadata={
-            "help": "Start Snakemake inside every job, also where the job is one plain shell "
-            "command that could be submitted itself at a fraction of the cost."
-        },
-    )
-
-
-common_settings = CommonSettings(
-    non_local_exec=True,
-    implies_no_shared_fs=False,
-    job_deploy_sources=False,
-    pass_default_storage_provider_args=True,
-    pass_default_resources_args=True,
-    pass_envvar_declarations_to_cmd=False,  # they are in the environment file
-    auto_deploy_default_storage_provider=False,
-)

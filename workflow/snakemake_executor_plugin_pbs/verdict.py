@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
+
+from ensemake.submit.manager import JobEnd, Verdict, code_words, signal_name
 
 NEVER = "Can Never Run"
 TERMINATED = "91"  # substate
+VANISHED = "unknown to PBS and without an exit code: deleted, or its node was lost"
 
 # Negative numbers are PBS's own (JOB_EXEC_* of its job.h).
 REASONS = {
@@ -39,37 +39,9 @@ REASONS = {
     -1: "could not be started on the node",
 }
 SPECIAL = {
-    126: "exit code 126: command not executable",
-    127: "exit code 127: command not found",
     254: "could not be started: the shell is missing on the node",
     271: "killed by qdel",
 }
-
-
-class JobEnd(Enum):
-    """What to do about a job."""
-
-    WAIT = "still there"
-    SUCCESS = "ended well"
-    FAILURE = "ended badly"
-    HOPELESS = "will never run and has to be removed from the queue"
-    VANISHED = "unknown to PBS, and it left no marker"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A `JobEnd` and, where it is a bad one, the reason in words."""
-
-    outcome: JobEnd
-    reason: str = ""
-
-
-def signal_name(number: int) -> str:
-    """Return ``SIGKILL`` for 9, and so on."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def exit_words(exit_status: int) -> str:
@@ -81,9 +53,7 @@ def exit_words(exit_status: int) -> str:
         return f"ended by PBS (Exit_status {exit_status})"
     if exit_status > 256:
         return f"killed by {signal_name(exit_status - 256)}"
-    if exit_status > 128:
-        return f"exit code {exit_status}: killed by {signal_name(exit_status - 128)}"
-    return f"exit code {exit_status}"
+    return code_words(exit_status)
 
 
 def end_reason(exit_status: int | None, comment: str = "") -> str:
@@ -143,7 +113,7 @@ def verdict(record: Mapping[str, Any] | None, marker: int | None) -> Verdict:
         The exit code that the job itself has written down, if it has.
     """
     if record is None:
-        return Verdict(JobEnd.VANISHED) if marker is None else of_number(marker, "")
+        return Verdict(JobEnd.DOUBTFUL, VANISHED) if marker is None else of_number(marker, "")
     state, comment = record.get("job_state"), str(record.get("comment", ""))
     if state in ("F", "X"):  # Exit_status is there earlier too, but means nothing then
         status = exit_status(record)

@@ -26,7 +26,7 @@ __all__ = ["LogHandler"]
 NOISE = re.compile(
     "Assuming unrestricted shared filesystem usage|Building DAG of jobs|Elapsed time|"
     "Exiting because a job execution failed|Group jobs: inactive|host: |"
-    r"Job \d+ (has been submitted|is PBS job)|Job rate limit reached|"
+    r"Job \d+ (has been submitted|is (PBS|Slurm) job)|Job rate limit reached|"
     "Removing output files of failed job|RuleException:\nCalledProcessError|SLURM run ID|"
     "Select jobs to execute|Shutting down|Storing output in storage|Touching output file|"
     "Trying to restart job|Using shell"

@@ -170,6 +170,8 @@ def _slurm_memory(environ: Mapping[str, str], cpus: int) -> int | None:
 
 def _job_description(environ: Mapping[str, str]) -> str:
     job = environ["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_TASK_ID" in environ:  # one of them has the id that stands for all
+        job = f"{environ['SLURM_ARRAY_JOB_ID']}_{environ['SLURM_ARRAY_TASK_ID']}"
     return _answer("scontrol", "--oneliner", "--details", "show", "job", job)
 
 

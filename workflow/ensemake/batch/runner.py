@@ -21,7 +21,7 @@ from pathlib import Path
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, allocation, own_node, workload_manager
 from ensemake.batch.node_agent import Agent, forget_step, serve
-from ensemake.batch.placement import Needs, Room, Slot, slots
+from ensemake.batch.placement import THREADS, Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
 from ensemake.config.schema import Resource
 from ensemake.member.command import member_outputs, resource
@@ -39,15 +39,6 @@ UNBOUND = {
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     "I_MPI_PIN": "0",
 }
-# What Snakemake tells a job of its number of CPUs; ours is that of the whole batch.
-THREADS = (
-    "OMP_NUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 CARRY_ON = "ENSEMAKE_CARRY_ON"  # others wait for the end of a job, whatever it is
 GRACE_S = 60.0  # how long agents that were told to end may take
 

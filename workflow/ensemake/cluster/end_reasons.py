@@ -1,7 +1,7 @@
 """Why a cluster ended a job, added to the status of the members that could not tell it themselves.
 
 A process that is killed with SIGKILL, or whose node is gone, leaves no word; the workload manager
-knows, and its executor plugin says so in the message with which it gives up the job.
+knows, and our executors tell it.
 """
 
 import json
@@ -10,47 +10,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ensemake.atomic import LARGEST, read_end, read_whole, write_atomically
+from ensemake.atomic import LARGEST, read_whole, write_atomically
 from ensemake.member.state import MEANING, StatusFile, is_locked, read_status
 
-MESSAGES = (
-    # Both plugins' own words; FAILED only repeats that the job's exit code was not 0.
-    ("Slurm", re.compile(r"SLURM status is: '(?!FAILED)([A-Z_]+)")),
-    ("PBS", re.compile(r"^PBS job \S+: (?!exit code \d\d?\b)(.+?)\. ?$", re.DOTALL)),
-)
-# Where memory is watched by polling, Slurm calls the job FAILED; its log tells.
-MEMORY = re.compile(rb"^slurmstepd.*(oom.kill|exceeded memory limit)", re.MULTILINE)
 EXIT_CODE = re.compile(r"\bexit code (\d+)")  # of the job: with a signal's, nobody else told it
 SIGNALLED = 128
 ENDED = ("killed by SIGKILL", "stopped by SIGTERM", MEANING["killed"])
-
-
-def cluster_reason(message: str, logs: Iterable[str] = ()) -> str:
-    """Return why the workload manager ended a job, from a plugin's message; '' if it does not say.
-
-    Parameters
-    ----------
-    message
-        With which the executor plugin gave up the job.
-    logs
-        Files that hold what the job printed.
-
-    Examples
-    --------
-    >>> cluster_reason("SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. ...")
-    'Slurm: TIMEOUT'
-    """
-    if any(map(_tells_of_memory, logs)):
-        return "Slurm: OUT_OF_MEMORY"
-    found = ((name, pattern.search(message)) for name, pattern in MESSAGES)
-    return next((f"{name}: {match[1]}" for name, match in found if match), "")
-
-
-def _tells_of_memory(log: str) -> bool:
-    try:
-        return bool(MEMORY.search(read_end(log, LARGEST)[0]))
-    except (OSError, ValueError):
-        return False
 
 
 def explain(directories: Iterable[Path], reason: str, run: str) -> None:
@@ -61,7 +26,7 @@ def explain(directories: Iterable[Path], reason: str, run: str) -> None:
     directories
         Of the members that the job was to run; those that ended by themselves stay as they are.
     reason
-        What `cluster_reason` returned.
+        Who ended the job, and why: ``Slurm: OUT_OF_MEMORY``.
     run
         Id of the run that submitted the job.
     """

@@ -109,6 +109,7 @@ _ensemake_exit() { # exit code of the command
 
 _ensemake_manager() { # set why: what Slurm says of a job that it ends
   local text= job=${SLURM_JOB_ID:-}
+  [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
   _ensemake_why=
   [ -z "$job" ] || text=$(PATH=$_ensemake_path; scontrol -o show job "$job" 2>/dev/null) || :
   if [[ $text =~ \ Reason=([A-Za-z]+) && ${BASH_REMATCH[1]} != None ]]; then

@@ -368,6 +368,11 @@ class Ensemble(Entity):
         resources = {**common.get("resources", {}), **own.get("resources", {})}
         return self._whole({**own, **common, **named, "resources": resources})
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that it could run."""
+        return not self.takes_from and not len(self)
+
     def __len__(self) -> int:
         return len(self.members() if self._models is None else self._models)
 

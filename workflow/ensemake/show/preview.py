@@ -7,7 +7,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from ensemake.config.faults import printable
 from ensemake.config.scalars import Scalar
-from ensemake.config.schema import Model
+from ensemake.config.schema import Config, Model
 from ensemake.member.command import (
     command_words,
     environment,
@@ -26,7 +26,7 @@ from ensemake.member.taking import named_files
 from ensemake.results.outcomes import varying
 from ensemake.show.progress import duration
 from ensemake.sweep.expressions import expression, template
-from ensemake.sweep.upstream import choices
+from ensemake.sweep.upstream import choices, takes_from
 
 VERBS = {
     "configure": "tags",
@@ -75,6 +75,20 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
     lines += [_row("costs", text) for text in _cost(work, pending)]
     lines += [_row("warning", text) for text in suspicions(work, len(pending), at_once)]
     return [printable(line) for line in lines]
+
+
+def stage_lines(config: Config) -> list[str]:
+    """Tell which entities come after which; nothing if none takes from another."""
+    stages: dict[str, int] = {}
+    while len(stages) < len(config.entities):
+        for name, entity in config.entities.items():
+            taken = takes_from(entity)
+            if name not in stages and all(other in stages for other in taken):
+                stages[name] = 1 + max((stages[other] for other in taken), default=0)
+    count = max(stages.values(), default=0)
+    told = [[name for name, stage in stages.items() if stage == n + 1] for n in range(count)]
+    lines = [f"stage {n}: {', '.join(names)}" for n, names in enumerate(told, 1)]
+    return [*lines, ""] if count > 1 else []
 
 
 def _headline(work: Work, pending: int) -> str:

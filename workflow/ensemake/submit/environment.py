@@ -2,7 +2,7 @@
 
 ``qsub -V`` would do this too, but PATH does not survive the login shell, a variable with a quote
 makes qsub fail, and each variable reappears in every answer of qstat, where one non-ASCII
-character spoils the JSON of all jobs.
+character spoils the JSON of all jobs. ``sbatch --export=ALL`` leaves values with the controller.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ PROCESS = "PWD OLDPWD SHLVL _ XDG_RUNTIME_DIR XDG_SESSION_ID"
 LEFT_OUT = frozenset(f"{HOST} {SESSION} {GPUS} {PROCESS} SNAKEMAKE_PROFILE".split())
 
 
+# What a job has of its own, also where this process is in a job itself; but not where the workload
+# manager is, and what people set.
+OF_A_JOB = re.compile("(PBS|SLURM|SLURMD|SRUN)_(?!CONF_FILE$|CONF$|CLUSTERS$|MPI_TYPE$)", re.ASCII)
+
+
 def travels(name: str) -> bool:
     """Tell whether a variable belongs into the job."""
-    of_the_job = name.startswith("PBS_") and name != "PBS_CONF_FILE"  # that says where PBS is
-    return name not in LEFT_OUT and not of_the_job
+    return name not in LEFT_OUT and not OF_A_JOB.match(name)
 
 
 def statement(name: str, value: str) -> str:

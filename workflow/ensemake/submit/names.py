@@ -1,7 +1,7 @@
 """Job names that the next run can work out again, and fingerprints of what a job does.
 
-PBS keeps nothing of a job but its name, so the name is how a new main process recognises the
-jobs that an earlier one left in the queue.
+A queue keeps little of a job but its name, so the name is how a new main process recognises the
+jobs that an earlier one left there.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def digest(parts: Iterable[object]) -> str:
 
 
 def sanitised(text: str) -> str:
-    """Return `text` with every character that ``qsub -N`` refuses replaced by ``_``."""
+    """Return `text` with every character that a workload manager may refuse replaced by ``_``."""
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).lstrip("-.+") or "job"
 
 
 def job_name(readable: str, identity: Iterable[object]) -> str:
-    """Return a legal PBS job name: a readable part and a hash of `identity`.
+    """Return a legal job name: a readable part and a hash of `identity`.
 
     Parameters
     ----------

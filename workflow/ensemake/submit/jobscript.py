@@ -9,21 +9,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# What PBS itself gets. It is the same for every job, so that neither its length nor a carriage
-# return in a command matter, and one array can have a script per index.
+from ensemake.batch.placement import THREADS
+from ensemake.submit.manager import Marker
+
+# What the workload manager itself gets. It is the same for every job, so that neither its length
+# nor a carriage return in a command matter, and one array can have a script per index.
 LAUNCHER = """\
 #!/bin/bash
-script={script}${{PBS_ARRAY_INDEX:+.$PBS_ARRAY_INDEX}}.sh
+script={script}${{{index}:+.${index}}}.sh
 for _ in {{1..60}}; do [ -r "$script" ] && break; sleep 1; done  # slow shared file systems
 exec /bin/bash "$script"
 """
 
-# The trap lets the command end in its own way, and its exit code be recorded, when PBS sends
-# SIGTERM. A job that PBS runs a second time must not be judged by the first time's marker.
+# SIGTERM is for the command, which may end in its own way; that it came is written down with the
+# exit code. SIGUSR1 says that the time limit is near, to this shell alone. A job that is run a
+# second time must not be judged by the first time's marker.
 SCRIPT = """\
 #!/bin/bash
 # fingerprint {fingerprint}
-trap : TERM
+told= again=1
+trap 'told=${{told:-TERM}} again=1' TERM
+trap 'told=LIMIT again=1; kill -TERM 0' USR1
 rm -f {marker}
 . {environment}
 umask {umask:04o}
@@ -31,10 +37,12 @@ job() {{
 cd {workdir} || return
 {command}
 }}
-job < /dev/null
-code=$?
-echo "${{PBS_JOBID-}} $code" > {marker}.part && mv -f {marker}.part {marker}
+{{ trap : TERM USR1; trap - INT QUIT; job; }} < /dev/null &
+while [ -n "$again" ]; do again=; wait $!; code=$?; done
+{{
+echo "{job_id} $code $told" > {marker}.part && mv -f {marker}.part {marker}
 exit $code
+}}
 """
 
 PREPARATION = """\
@@ -52,14 +60,6 @@ TMPDIR = """\
 export TMPDIR="${TMPDIR:-${TEMP:-${TMP:-/tmp}}}"
 export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"
 """
-THREADS = (
-    "OMP_NUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,33 @@ def shell_words(paths: Iterable[object]) -> str:
     return " ".join(map(quoted, paths))
 
 
-def launcher(stem: Path) -> str:
-    """Return what is handed to qsub: it runs ``<stem>.sh``, in an array ``<stem>.<index>.sh``."""
-    return LAUNCHER.format(script=quoted(stem))
+def launcher(stem: Path, index: str) -> str:
+    """Return what is submitted: it runs ``<stem>.sh``, in an array ``<stem>.<index>.sh``.
+
+    Parameters
+    ----------
+    index
+        Name of the variable that an array's job knows its index by.
+    """
+    return LAUNCHER.format(script=quoted(stem), index=index)
 
 
 def job_script(
-    command: str, fingerprint: str, paths: Paths, environment: Path, workdir: Path, umask: int
+    command: str,
+    fingerprint: str,
+    paths: Paths,
+    environment: Path,
+    workdir: Path,
+    umask: int,
+    job_id: str,
 ) -> str:
-    """Return the script of one job, which can also be run by hand."""
+    """Return the script of one job, which can also be run by hand.
+
+    Parameters
+    ----------
+    job_id
+        What the shell knows the job's id by.
+    """
     return SCRIPT.format(
         fingerprint=fingerprint,
         marker=quoted(paths.marker),
@@ -104,6 +122,7 @@ def job_script(
         umask=umask,
         workdir=quoted(workdir),
         command=command,
+        job_id=job_id,
     )
 
 
@@ -153,7 +172,7 @@ def environment_in(script: Path) -> list[Path]:
     return [Path(shlex.split(line)[0]) for line in re.findall(r"^\. (.+)$", text, re.MULTILINE)[:1]]
 
 
-def code_in_marker(text: str, job_id: str) -> int | None:
-    """Return the exit code in a marker's `text` if it was `job_id` that wrote it."""
-    owner, _, code = text.strip().rpartition(" ")
-    return int(code) if owner == job_id and code.isdigit() else None
+def marker_in(text: str) -> Marker | None:
+    """Return what a marker says; None if it is none."""
+    owner, code, told, *_ = [*text.split(), "", "", ""]
+    return Marker(owner, int(code), told) if code.isdigit() else None

@@ -17,8 +17,8 @@ from snakemake.io import is_flagged
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 from snakemake.shell import MAX_ARG_LEN, shell
 
-from . import jobscript
-from .request import UNKNOWN
+from ensemake.submit import jobscript
+from ensemake.submit.resources import UNKNOWN
 
 UNUSUAL_FILES = ("pipe", "service", "update")
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import jobscript, names, request
+from ensemake.submit import jobscript, names
+from ensemake.submit.manager import Manager
 
 
 def members(job: Any) -> list[Any]:
@@ -47,7 +48,7 @@ def job_fingerprint(job: Any) -> str:
 
 @dataclass(frozen=True)
 class Ticket:
-    """A job with its name in PBS, its files and the arguments of its qsub."""
+    """A job with its name in the queue, its files and the arguments of its submission."""
 
     job: Any
     name: str
@@ -56,7 +57,7 @@ class Ticket:
     arguments: list[str] = field(repr=False)
 
     @classmethod
-    def of(cls, job: Any, folder: Path, workdir: Path) -> Ticket:
+    def of(cls, job: Any, folder: Path, workdir: Path, manager: Manager) -> Ticket:
         """Make the ticket of `job`.
 
         Raises
@@ -65,7 +66,7 @@ class Ticket:
             If a resource makes no sense.
         """
         name = names.job_name(readable(job), identity(job, workdir))
-        arguments = request.qsub_arguments(job.resources, job.threads)
+        arguments = manager.request(job.resources, job.threads)
         return cls(job, name, job_fingerprint(job), jobscript.Paths.of(folder, name), arguments)
 
     @property

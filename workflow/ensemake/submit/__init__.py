@@ -1,0 +1,1 @@
+"""Snakemake executors for workload managers: all that is not the manager's own."""

@@ -1,0 +1,1 @@
+"""Snakemake's face: what the rules ask for."""

@@ -1,0 +1,134 @@
+"""A run from its start to its last words: the hooks of the workflow."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+from snakemake.logging import logger
+
+from ensemake.cluster.end_reasons import explain
+from ensemake.errors import file_fault
+from ensemake.paths import share
+from ensemake.results import provenance
+from ensemake.results.provenance import VARIABLE
+from ensemake.submit.executor import LISTENERS
+from ensemake.workflow.experiment import ExperimentRules
+
+PATIENCE_S = 5.0  # of one who has stopped a run, for its tables
+
+
+def begin_run(experiment: ExperimentRules) -> None:
+    """Leave a record of a run that runs members; have jobs start at once, or their ends told."""
+    _heed_signals(experiment)
+    asked = [entity for entity in experiment.entities if entity.asked]  # as far as it is known
+    pending = {entity.name: len(entity.pending) for entity in asked if entity.pending}
+    with _as_far_as_there_is_room():
+        if pending:
+            provenance.record_start(experiment.root, experiment.config, pending)
+    if experiment.workflow.local_exec:
+        _start_at_once(experiment.workflow)
+    else:
+        _follow_jobs(experiment)
+
+
+def _heed_signals(experiment: ExperimentRules) -> None:
+    """Have a signal that ends Snakemake end what makes tables, too: a metric may take long."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        heed = signal.getsignal(number)
+        if callable(heed):  # not SIGINT of a run that was started with &
+            signal.signal(number, partial(_stop, experiment, heed))
+
+
+def _stop(experiment: ExperimentRules, heed: Callable[..., Any], *arguments: Any) -> None:
+    experiment.is_stopped = True
+    ours = {str(path) for path in (share() / "scripts").glob("*.py") if path.name != "batch.py"}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if not ours.isdisjoint(process.cmdline()[1:2]):
+                process.terminate()
+    heed(*arguments)
+
+
+def _start_at_once(workflow: Any) -> None:
+    """Without a cluster no submission is to be paced; the limit's last timer would be waited for.
+
+    Without its timers nothing looks at the queue until a job ends, so one look must fill all CPUs.
+    """
+    scheduler = workflow.scheduler
+    scheduler.job_rate_limiter = None
+    if getattr(scheduler, "subsample", None):
+        scheduler.subsample = max(scheduler.subsample, workflow.cores)
+
+
+def _follow_jobs(experiment: ExperimentRules) -> None:
+    """Have members told why the cluster ended their jobs."""
+
+    def explained(job: Any, reason: str) -> None:
+        if not job.is_group():
+            folders = [path for e in experiment.entities for path in e.directories(job)]
+            experiment.ended.append((folders, reason))
+            explain(folders, reason, os.environ.get(VARIABLE, ""))
+
+    LISTENERS.append(explained)
+
+
+def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> None:
+    """Tell what became of the members that were to run, and where to look.
+
+    After a failure the tables are written here: Snakemake starts no job whose inputs failed.
+    Without its word (a module is not told) it succeeded if nothing is left to do.
+    """
+    if succeeded is None:
+        succeeded = not any(e.work.pending() for e in experiment.entities if e.asked)
+    with _as_far_as_there_is_room():
+        for folders, reason in experiment.ended:  # again: some may only have been ending
+            explain(folders, reason, os.environ.get(VARIABLE, ""))
+        provenance.record_end(experiment.root, succeeded)
+    asked = [entity.name for entity in experiment.entities if entity.asked]
+    if not asked:
+        return
+    with _as_far_as_there_is_room(), suppress(KeyboardInterrupt):  # enough of it
+        text = _summary(experiment, asked, succeeded)
+        if experiment.is_module:  # at its end the process has no logger any more
+            print(text, file=sys.stderr)
+        else:  # the logger keeps the order of what is seen, and puts it into the log file too
+            logger.info(text, extra={"is_summary": True})
+
+
+@contextmanager
+def _as_far_as_there_is_room() -> Iterator[None]:
+    """Tell that a disk is full, in place of frames of Snakemake's."""
+    try:
+        yield
+    except OSError as error:
+        print(file_fault(error), file=sys.stderr, flush=True)
+
+
+def _summary(experiment: ExperimentRules, asked: list[str], succeeded: bool) -> str:
+    """Tell the state; after a failure with new tables, for as long as somebody is patient."""
+    config = experiment.asked(None)
+    status, results = ([*experiment.ask(q), config, "--", *asked] for q in ("status", "results"))
+    try:
+        if succeeded:
+            where = f"Tables and plots: {experiment.root}, all on one page: {experiment.page}"
+            return f"{_told(status)[0]}\n{where}"
+        text, code = _told(results, PATIENCE_S if experiment.is_stopped else None)
+        return f"{_told(status)[0]}\n{text}" if code else text
+    except subprocess.TimeoutExpired:
+        late = f"In {PATIENCE_S:.0f} s no tables were made: ensemake results makes them"
+        return f"{_told(status)[0]}\n{late}"
+    finally:
+        Path(config).unlink()
+
+
+def _told(words: list[str], seconds: float | None = None) -> tuple[str, int]:
+    """Return what a question is answered with, and its exit code."""
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=seconds)
+    return (done.stdout + done.stderr).rstrip(), done.returncode

@@ -1,0 +1,280 @@
+"""What is to be done for one model or ensemble, asked in the main process only.
+
+The look writes nothing: members are expanded, their states read, pending ones put into plans. In a
+run it ends with taking the entity's lock and writing what the jobs read.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snakemake.exceptions import IncompleteCheckpointException
+from snakemake.jobs import Job
+
+from ensemake.atomic import PRIVATE, clear_dead, write_atomically
+from ensemake.check import expanded
+from ensemake.errors import RunningError, file_fault
+from ensemake.lock import hold
+from ensemake.member.plan import Plan, Planned, Work, plan_id, save_work
+from ensemake.member.state import State, StatusFile, state
+from ensemake.results.collect import results_state
+from ensemake.results.outcomes import read_collected
+from ensemake.show.progress import CARRYING_ON, EXPECTED
+from ensemake.sweep.upstream import choices, takes_from
+from ensemake.workflow.entity_paths import EntityPaths
+from ensemake.workflow.faults import ExitOnFaults
+
+if TYPE_CHECKING:
+    from ensemake.workflow.entity import EntityRules
+
+
+class Todo(EntityPaths):
+    """The members of an entity, what became of them, and the plans of those that have to run."""
+
+    @cached_property
+    def work(self) -> Work:
+        """The members, expanded once."""
+        with ExitOnFaults():
+            return expanded(self.experiment.document, self.experiment.expansion.work, self.name)
+
+    @cached_property
+    def sources(self) -> "list[EntityRules]":
+        """Those that it takes from."""
+        return [self.experiment.by_name[name] for name in takes_from(self.settings)]
+
+    @cached_property
+    def is_source(self) -> bool:
+        """Whether others take from it."""
+        others = self.experiment.config.entities.values()
+        return any(self.name in takes_from(other) for other in others)
+
+    @cached_property
+    def carries_on(self) -> bool:
+        """Whether others go on when members of it have failed: its jobs end well then.
+
+        A job of one member that fails holds up just what needs it, which is as it should be.
+        """
+        takers = [other for other in self.experiment.entities if self in other.sources]
+        return any(
+            self.is_batched or one.is_batched or one.carries_on or self in one._chosen_from
+            for one in takers
+        )
+
+    @cached_property
+    def _chosen_from(self) -> "list[EntityRules]":
+        """Those whose results decide which members there are, or what they take."""
+        by_results = [one.members for one in choices(self.settings).values() if one.by_results]
+        lenient = [name for name, one in self.settings.inputs.items() if one.allow_failed]
+        names = dict.fromkeys([*by_results, *lenient])
+        return [self.experiment.by_name[name] for name in names]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all members have ended that this run had to run."""
+        return self.ended in self.experiment.workflow.checkpoints.created_output
+
+    def wait(self) -> None:
+        """Raise Snakemake's exception for what is not known yet; return once all is known."""
+        for source in self.sources:
+            source.wait()
+        for source in self._chosen_from:
+            if source.pending and not source.has_ended:
+                getattr(self.experiment.checkpoints, f"ended_{source.rule}").get()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the members are known already."""
+        try:
+            self.wait()
+        except IncompleteCheckpointException:
+            return False
+        return True
+
+    @cached_property
+    def states(self) -> list[tuple[State, StatusFile | None]]:
+        """What became of each member; in a run, since nobody else can work on it."""
+        if self.experiment.is_run:
+            self._hold()
+        elif self.experiment.workflow.dryrun:
+            _look_at_what_is_protected()
+        work = self.work
+        return [state(Path(m.directory), m.digest, work.outputs(m)) for m in work.planned]
+
+    def _hold(self) -> None:
+        try:
+            hold(self.layout.lock, self.name)
+        except (RunningError, OSError) as error:
+            print(f"{error}; nothing was run.", file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
+
+    @cached_property
+    def pending(self) -> list[Planned]:
+        """Members that have to run."""
+        if not self.experiment.is_main:
+            return []
+        if self._is_forced:
+            return self.work.planned
+        both = zip(self.work.planned, self.states, strict=True)
+        return [member for member, (now, _) in both if now != "completed"]
+
+    @property
+    def _is_forced(self) -> bool:
+        """Whether the command line asks to run the members again (-R, -F)."""
+        settings = self.experiment.workflow.dag_settings
+        rule = f"batch_{self.rule}" if self.is_batched else self.rule
+        own = bool(settings.forceall or rule in settings.forcerun)
+        return own or any(source._is_forced for source in self.sources)
+
+    @cached_property
+    def chunks(self) -> dict[str, Plan]:
+        """Pending members in plans; in a run, saved for the scripts."""
+        chunks = {**self._plans, **self.riders}
+        if self.experiment.is_run:
+            self._apply(chunks)
+        names = self._plans if self.is_batched else map(self._place, self.pending)
+        self.experiment.make_anew(map(self.layout.done, names))
+        if self.pending and self in self.experiment.sources:
+            self.experiment.make_anew([self.ended, self.completed])
+        return chunks
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        """Plans of the members that have jobs of their entity's own."""
+        riding = {member.name for plan in self.riders.values() for member in plan.members}
+        pending = [member for member in self.pending if member.name not in riding]
+        left = [] if self._forced or not pending else self._left_in_queue()
+        plans = dict(self.work.chunks(pending, self._forced, left)) if pending else {}
+        followers = [entity for entity in self.experiment.entities if entity.rides_with is self]
+        return dict(self._followed(plan, followers) for plan in plans.values())
+
+    @cached_property
+    def _forced(self) -> int:
+        return time.time_ns() if self._is_forced else 0
+
+    def _left_in_queue(self) -> list[str]:
+        """Batches that were submitted to a cluster by a run that never learned their end."""
+        jobs_of = self.experiment.workflow.persistence._get_external_jobids
+        saved = sorted(_stems(self.layout.state, ".plan.json")) if self.is_batched else []
+        return [chunk for chunk in saved if jobs_of([str(self.layout.done(chunk))])]
+
+    @cached_property
+    def rides_with(self) -> "EntityRules | None":
+        """The entity in whose jobs members run."""
+        batch = self.settings.batch_settings
+        return self.experiment.by_name[batch.with_] if batch and batch.with_ else None
+
+    def _followed(self, plan: Plan, entities: "Iterable[EntityRules]") -> tuple[str, Plan]:
+        """Return a plan with those that follow its members, under its id."""
+        names = {member.name for member in plan.members}
+        follow = [
+            follower for entity in entities if (follower := entity.following(self.name, names))
+        ]
+        whole = replace(plan, followers=follow) if follow else plan
+        return plan_id(whole), whole
+
+    def following(self, source: str, names: set[str]) -> Plan | None:
+        """Return a plan of the pending members that follow one of these; None if there are none."""
+        if not self.is_known:
+            return None
+        found = [one for one in self.pending if names.issuperset(dict(one.inputs)[source])]
+        return self.work.plan(found, self._forced) if found else None
+
+    @cached_property
+    def riders(self) -> dict[str, Plan]:
+        """Plans of the members that run in the jobs of those they follow, by id."""
+        return {plan_id(plan): plan for _, plan in self._rides}
+
+    @property
+    def _rides(self) -> Iterator[tuple[str, Plan]]:
+        """The job of each such plan."""
+        if self.rides_with is not None:
+            for chunk, plan in self.rides_with._plans.items():
+                mine = [one for one in plan.followers if one.entity == self.name]
+                yield from ((chunk, one) for one in mine)
+
+    @cached_property
+    def _chunk_of(self) -> dict[str, str]:
+        return {self._place(m): chunk for chunk, plan in self.chunks.items() for m in plan.members}
+
+    @cached_property
+    def _ends(self) -> dict[str, str]:
+        """Markers of the members that are to run, by name."""
+        if self.is_batched:
+            own = [(self.done_of(chunk), plan) for chunk, plan in self._plans.items()]
+            own += [(self.rides_with.done_of(j), p) for j, p in self._rides if self.rides_with]
+            return {member.name: marker for marker, plan in own for member in plan.members}
+        return {m.name: str(self.layout.done(self._place(m))) for m in self.pending}
+
+    @cached_property
+    def _planned(self) -> dict[str, Planned]:
+        if not self.experiment.is_main:
+            return {}
+        self.wait()
+        return {self._place(member): member for member in self.work.planned}
+
+    @cached_property
+    def _collected(self) -> dict[str, Any]:
+        """What results.csv was made from."""
+        return read_collected(self.work)
+
+    @cached_property
+    def _state_hash(self) -> str:
+        return results_state(self.work, self.states)
+
+    def _ask(self) -> None:
+        """Note that this run is to run members."""
+        self.asked = True
+        if self.carries_on:
+            CARRYING_ON.add(self.name)
+        plans = self.chunks.values()  # a run has saved what tables are written from
+        if self.pending:
+            # a batch that may be under way has members that are complete by now
+            in_plans = sum(len(plan.members) for plan in plans)
+            EXPECTED[self.name] = in_plans if self.is_batched else len(self.pending)
+
+    def _apply(self, chunks: Mapping[str, Plan]) -> None:
+        self._hold()
+        try:
+            self._write(chunks)
+        except OSError as error:  # a full disk
+            print(f"{file_fault(error)}; nothing was run.", file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
+
+    def _write(self, chunks: Mapping[str, Plan]) -> None:
+        for folder in (self.layout.state, self.layout.directory, self.layout.directory / "plots"):
+            clear_dead(folder)
+        assert self.experiment.begun
+        save_work(self.work)
+        for chunk in _stems(self.layout.state, ".plan.json") - chunks.keys() if chunks else ():
+            self.layout.plan(chunk).unlink(missing_ok=True)
+        for chunk in _stems(self.layout.state, ".generated") if chunks else ():
+            self.layout.generated(chunk).unlink()
+        for chunk, plan in chunks.items():
+            write_atomically(self.layout.plan(chunk), plan.as_json().encode(), PRIVATE)
+        self._end_the_future()
+
+    def _end_the_future(self) -> None:
+        """Snakemake refuses to make a table from one that seems to come from the future."""
+        now, page = time.time(), self.experiment.page
+        for path in [self.members, self.results, self.parquet, *self.series, *self.plots, page]:
+            if os.path.exists(path) and os.path.getmtime(path) > now:
+                os.utime(path)
+
+
+def _stems(folder: Path, suffix: str) -> set[str]:
+    """Return what lies in a folder and below it with this suffix, without it."""
+    found = (f"{path}/{name}" for path, _, names in os.walk(folder) for name in names)
+    return {path[len(f"{folder}/") : -len(suffix)] for path in found if path.endswith(suffix)}
+
+
+def _look_at_what_is_protected() -> None:
+    """Snakemake refuses to look at a job whose output may not be written, though it only looks."""
+
+    async def nothing(job: Job) -> None: ...
+
+    Job.check_protected_output = nothing

@@ -6,14 +6,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from ensemake.config.metric import TableForm
+from ensemake.config.metric import Reading
 from ensemake.config.run import as_list
 from ensemake.sweep.tables import Record, Table, is_number, read_table, without_units
 
 WARNING = re.compile(r"\s*WARNING", re.IGNORECASE)  # may stand amid the rows of a log's table
 
 
-def table_of(text: str, form: TableForm) -> Table:
+def table_of(text: str, form: Reading) -> Table:
     """Return the table that a text is, or holds.
 
     Raises

@@ -163,7 +163,7 @@ def _matched(text: str, one: Series, patience: Patience) -> Cells:
     if one.index is None:
         return None, [group_of(match, text) for match in found]
     if found and one.index not in found[0].re.groupindex:
-        raise ValueError(f"{one.regex!r} has no group (?<{one.index}>...)")
+        raise ValueError(f"{one.regex!r} has no group (?P<{one.index}>...)")
     index = [group_of(match, text, one.index) for match in found]
     group = 2 if found and found[0].re.groupindex[str(one.index)] == 1 else 1
     if found and found[0].re.groups < group:

@@ -6,8 +6,10 @@ checked here is the shape; what the keys mean together is checked in `check`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from ensemake.config.batch import BatchSettings
+from ensemake.config.database import Database
 from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric
 from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable
@@ -39,29 +41,6 @@ class Files(Section):
         "error",
         description="a tag that is no parameter: `error`, `default` (keep the text between the "
         "tags) or `keep` (leave untouched)",
-    )
-
-
-class BatchSettings(Section):
-    """Many members in one cluster job."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    size: Count | None = Field(None, description="members per job; default all of them")
-    nodes: Count = Field(1, description="nodes of the job")
-    runtime: Count | Text | None = Field(None, description="time limit of the job, minutes")
-    queue: Text | None = Field(None, description="queue or partition")
-    account: Text | None = Field(None, description="account to charge")
-    batch_args: dict[str, Text | int | float | None] = Field(
-        {}, description="further options of the submit command, without dashes"
-    )
-    preamble: list[Text] = Field(
-        [], description="shell lines before the members, such as `module load foo`"
-    )
-    with_: Name | None = Field(
-        None,
-        alias="with",
-        description="an entity that this one takes from: run its members in the same jobs",
     )
 
 
@@ -112,6 +91,15 @@ class Model(Section):
     batch_settings: BatchSettings | None = Field(
         None, description="many members in one job; see below"
     )
+    database: Name | None = Field(
+        None, description="a store of `databases` that its members share with others; see store.md"
+    )
+    key_prefixing: bool = Field(
+        False, description="with a store: the keys that a SmartRedis client writes get its name"
+    )
+    reads_from: list[Name] = Field(
+        [], description="with a store: entities whose prefixed keys SmartRedis clients may read"
+    )
 
 
 class Ensemble(Model):
@@ -158,16 +146,23 @@ class Config(Section):
     )
     models: dict[Name, Model] = Field({}, description="single runs; see below")
     ensembles: dict[Name, Ensemble] = Field({}, description="sweeps; see below")
+    databases: dict[Name, Database] = Field(
+        {}, description="stores in memory that members share while they run; see store.md"
+    )
 
     @property
     def entities(self) -> dict[str, Model]:
-        """Models and ensembles by name, in the order of the file, each with the whole preamble."""
+        """Models and ensembles by name, in the order of the file, each as it is run."""
         found: dict[str, Model] = {**self.models, **self.ensembles}
         return {name: self._prepared(entity) for name, entity in found.items()}
 
     def _prepared(self, entity: Model) -> Model:
-        lines = [*self.preamble, *entity.preamble]
-        return entity.model_copy(update={"preamble": lines}) if self.preamble else entity
+        update: dict[str, Any] = {}
+        if self.preamble:
+            update["preamble"] = [*self.preamble, *entity.preamble]
+        if entity.database in self.databases:  # whose job runs all that share it
+            update["batch_settings"] = self.databases[str(entity.database)].batch_settings
+        return entity.model_copy(update=update) if update else entity
 
 
 def without_values(entity: Model) -> Model:

@@ -122,7 +122,7 @@ class Leader:
     """Gives members room: starts them as processes of its own, or through agents on other nodes.
 
     Members of plans that follow start as soon as those that they take from have completed. Those
-    that share a store start once it answers, as many of each plan as of the others.
+    that share a store start once it answers, and each plan keeps its share of the room.
     """
 
     def __init__(self, file: Path, plans: Sequence[Plan], nodes: list[Node]) -> None:
@@ -224,6 +224,8 @@ class Leader:
         self._is_crowded = len(places) > 1 or len(names) > len(set(names))
         first = [slot for name, cut in places.items() for slot in cut[: members[name]]]
         used = {slot.nodes[0] for slot in first if len(slot.nodes) == 1}
+        if self._shared:  # an agent has the store's socket there
+            used.update(name for slot in first for name in slot.nodes)
         by_name = {node.name: node for node in nodes}
         for name in sorted(used - {self._own}) if self._left else ():
             log = self._record.path.with_suffix(f".{name}.log")
@@ -233,13 +235,28 @@ class Leader:
             self._selector.register(agent, selectors.EVENT_READ, partial(self._hear, agent))
 
     def _start_members(self) -> None:
-        """Start what there is room for: all of a plan, or of plans that share a store one each."""
-        most = 1 if self._shared else None
-        while not self._awaits_store and [n for n in self._ready if self._start_of(n, most)]:
-            if most is None:
-                return
+        """Start what there is room for."""
+        if not self._shared:
+            for entity in self._ready:
+                self._start_of(entity)
+        elif not self._awaits_store:
+            while self._start_in_turn():
+                pass
 
-    def _start_of(self, entity: str, most: int | None) -> int:
+    def _start_in_turn(self) -> bool:
+        """Start a member of the plan that has fewest running: they talk, so each keeps its share.
+
+        A plan of which none runs is waited for.
+        """
+        running = Counter(self._items[number].plan.entity for number in self._running)
+        for entity in sorted(filter(self._ready.get, self._ready), key=running.__getitem__):
+            if self._start_of(entity, 1):
+                return True
+            if not running[entity]:
+                return False
+        return False
+
+    def _start_of(self, entity: str, most: int | None = None) -> int:
         """Start members of one plan, no more than `most`; return how many."""
         ready, started = self._ready[entity], 0
         while ready and not self._stopped and started != most:
@@ -363,7 +380,10 @@ class Leader:
 
     def _hear_store(self) -> None:
         assert self._store is not None
-        fault = self._store.hear()
+        was_ready, fault = self._store.is_ready, self._store.hear()
+        if self._store.is_ready and not was_ready:
+            for agent in self._agents.values():
+                agent.relay(self._store.link)
         if fault:
             self._selector.unregister(self._store)
             self._lose_store(fault)

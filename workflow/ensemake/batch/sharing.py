@@ -13,7 +13,7 @@ from ensemake.batch.allocation import Node, own_node, workload_manager
 from ensemake.member.plan import Plan, Planned, Shared, key_prefix
 from ensemake.member.state import read_status
 from ensemake.store.saved import forget_saved, read_saved, write_saved
-from ensemake.store.store import Place, Store
+from ensemake.store.store import Folders, Store
 
 
 def without_share(store: Shared | None, nodes: list[Node]) -> list[Node]:
@@ -63,9 +63,9 @@ def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store:
     OSError, ValueError
         If that cannot be.
     """
-    place = Place(Path(shared.data), Path(shared.state))
+    folders = Folders(Path(shared.data), Path(shared.state))
     has_others = [node.name for node in nodes] != [own_node(os.environ, list(nodes))]
-    return Store(shared.name, shared.settings, place, shared.is_loaded, has_others)
+    return Store(shared.name, shared.settings, folders, shared.is_loaded, has_others)
 
 
 def own_share(store: Store, shared: Shared, plan: Plan, member: Planned) -> dict[str, str]:

@@ -7,6 +7,7 @@ it is gone. The kernel ends the server should this process be killed.
 import ctypes
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -30,6 +31,7 @@ LOOK_S, TELL_S = 0.2, 5.0  # between looks at the server, between words about it
 PATIENCE_S = 60.0  # for a server that neither answers nor ends
 TRIES = 5  # for a port that somebody takes before the server does
 SAID = 2000  # bytes of its last words
+BEFORE = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ . ")  # process and time, in its log
 
 
 @dataclass(frozen=True)
@@ -95,20 +97,20 @@ def directives(order: Order, port: int) -> str:
         f"port {port}",
         "protected-mode yes",
         f"requirepass {order.password}",
-        f"unixsocket {quoted(order.socket)}",
+        f"unixsocket {as_word(order.socket)}",
         "unixsocketperm 700",
         memory,
         'save ""',
-        f"dir {quoted(order.data)}",
+        f"dir {as_word(order.data)}",
         f"dbfilename {DUMP}",
         "daemonize no",
         'logfile ""',
-        *(f"loadmodule {quoted(module)}" for module in order.modules),
+        *(f"loadmodule {as_word(module)}" for module in order.modules),
     ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def quoted(text: str) -> str:
+def as_word(text: str) -> str:
     """Return a text as one word of the server's configuration."""
     plain = (chr(b) if 32 < b < 127 and b not in b'"\\' else f"\\x{b:02x}" for b in text.encode())
     return f'"{"".join(plain)}"'
@@ -198,15 +200,16 @@ class Server:
         self._process.wait()
 
     def last_words(self) -> str:
-        """Return the last lines it printed that are warnings, or else the last one."""
-        lines = [line.split(maxsplit=6)[-1] for line in self._words().decode().splitlines() if line]
-        return "; ".join(lines[-3:])
+        """Return the last lines that it printed, without their dates."""
+        lines = self._words().decode(errors="replace").splitlines()
+        return "; ".join([BEFORE.sub("", line) for line in lines if line.strip()][-3:])
 
     def how_ended(self) -> str:
-        """Say how it ended."""
+        """Say how it ended; who is killed has no last words."""
         code = self._process.wait()
-        name = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended ({code})"
-        return f"the server {name}"
+        if code < 0:
+            return f"the server was killed by {signal.Signals(-code).name}"
+        return f"the server ended ({code}): {self.last_words()}"
 
     def _words(self) -> bytes:
         return read_end(self._order.log, SAID)[0]
@@ -266,7 +269,7 @@ def _look_after(server: Server, order: Order) -> None:
         if time.monotonic() - told > TELL_S:
             told = time.monotonic()
             _tell(server, order)
-    _say(failed=f"{server.how_ended()}: {server.last_words()}")
+    _say(failed=server.how_ended())
 
 
 def _tell(server: Server, order: Order) -> None:

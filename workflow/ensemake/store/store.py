@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,13 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from tempfile import gettempdir, mkdtemp
+from tempfile import mkdtemp
 from typing import Any
 
 from ensemake.config.database import Database
 from ensemake.store.address import listening_address
 from ensemake.store.keeper import Order
 from ensemake.store.program import find_server, tensor_module
+from ensemake.store.relay import Link
 
 # Not by PYTHONPATH, which is the members' own.
 START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " + (
@@ -25,12 +25,11 @@ START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " 
 )
 LOG = "server.log"
 NEWS = "running.json"
-LONGEST = 60  # of a folder that a socket lies in: its path may have some 100 characters
-SIMPLE = re.compile(r"[A-Za-z0-9./_-]+")  # all that SmartRedis takes in an address
+LOCAL = ("/dev/shm", "/tmp")  # of each node alone; the path is what SmartRedis and a socket take
 
 
 @dataclass(frozen=True)
-class Place:
+class Folders:
     """Where a store leaves its things.
 
     Parameters
@@ -52,7 +51,7 @@ class Store:
     ----------
     name, settings
         As the config has them.
-    place
+    folders
         Where it leaves its things.
     is_loaded
         Whether it goes on with what it has saved.
@@ -66,7 +65,12 @@ class Store:
     """
 
     def __init__(
-        self, name: str, settings: Database, place: Place, is_loaded: bool, has_others: bool = False
+        self,
+        name: str,
+        settings: Database,
+        folders: Folders,
+        is_loaded: bool,
+        has_others: bool = False,
     ) -> None:
         self.name, self.lacks = name, ""
         program = find_server(settings.server)
@@ -80,10 +84,10 @@ class Store:
             modules=modules or self._tensors(),
             address=address,
             folder=folder,
-            data=str(place.data.absolute()) if settings.save else folder,
+            data=str(folders.data.absolute()) if settings.save else folder,
             is_loaded=is_loaded,
-            log=str((place.state / LOG).absolute()),
-            news=str((place.state / NEWS).absolute()),
+            log=str((folders.state / LOG).absolute()),
+            news=str((folders.state / NEWS).absolute()),
             password=token_hex(32),
         )
         self.port = self._pid = 0
@@ -151,12 +155,18 @@ class Store:
                 raise OSError(f"{self.name}: {fault}")
 
     @property
+    def link(self) -> Link:
+        """What other nodes need for a relay."""
+        order = self.order
+        return Link(order.socket, order.address, self.port, order.password)
+
+    @property
     def url(self) -> str:
         """Address for clients, with the password."""
         return f"redis://:{self.order.password}@{self.order.address}:{self.port}/0"
 
     def environ(self, prefix: str = "", reads: Sequence[str] = ()) -> dict[str, str]:
-        """Return the variables by which programs on this machine find it.
+        """Return the variables by which programs find it, here or where a relay is.
 
         Parameters
         ----------
@@ -204,7 +214,5 @@ class Store:
 
 
 def _private_folder() -> str:
-    """Return a new folder on this machine, whose path SmartRedis and a socket can have."""
-    temporary = gettempdir()
-    is_fit = len(temporary) <= LONGEST and SIMPLE.fullmatch(temporary)
-    return mkdtemp(prefix="ensemake-", dir=temporary if is_fit else "/tmp")
+    """Return a new folder on this machine, its user's alone."""
+    return mkdtemp(prefix="ensemake-", dir=next(f for f in LOCAL if os.access(f, os.W_OK)))

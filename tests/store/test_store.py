@@ -16,6 +16,7 @@ import redis
 
 from ensemake.store.address import listening_address
 from ensemake.store.keeper import as_word
+from ensemake.store.news import news_lines
 from ensemake.store.program import find_server
 from ensemake.store.relay import Link, Relay
 from ensemake.store.resp import Client, ServerError, info
@@ -161,6 +162,14 @@ def test_its_news(begin: Begin, server: str) -> None:
     told = json.loads(news.read_text())
     assert told["address"] == f"127.0.0.1:{store.port}"
     assert (told["limit"], told["keys"], told["clients"]) == (100 << 20, 0, 0)
+    (line,) = news_lines(news.parents[2])
+    assert line.startswith(f"store: a store at 127.0.0.1:{store.port}: 0 keys, ")
+    assert line.endswith(" of 100.0 MB, 0 clients")
+    news.write_text(json.dumps({**told, "time": time.time() - 600}))
+    (line,) = news_lines(news.parents[2])
+    assert line.endswith("not heard of for 10 min")
+    news.write_text("half")
+    assert list(news_lines(news.parents[2])) == []
     store.stop(save=False)
     assert not news.exists()
 

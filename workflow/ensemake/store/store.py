@@ -16,6 +16,7 @@ from typing import Any
 from ensemake.config.database import Database
 from ensemake.store.address import listening_address
 from ensemake.store.keeper import Order
+from ensemake.store.news import NEWS
 from ensemake.store.program import find_server, tensor_module
 from ensemake.store.relay import Link
 
@@ -24,7 +25,6 @@ START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " 
     "from ensemake.store.keeper import keep; sys.exit(keep())"
 )
 LOG = "server.log"
-NEWS = "running.json"
 LOCAL = ("/dev/shm", "/tmp")  # of each node alone; the path is what SmartRedis and a socket take
 
 

@@ -32,6 +32,7 @@ for entity in EXPERIMENT.entities:
             entity.all_done,
         output:
             report(entity.results, category=entity.name, labels={"file": "table"}),
+            entity.series,
         log:
             entity.log("collect"),
         localrule: True
@@ -68,6 +69,7 @@ for entity in EXPERIMENT.entities:
                 f"plot_{entity.rule}"
             input:
                 entity.results,
+                entity.figures,
             output:
                 [
                     report(
@@ -81,6 +83,7 @@ for entity in EXPERIMENT.entities:
                 entity.log("plot"),
             localrule: True
             params:
+                **entity.drawn,
                 root=EXPERIMENT.root,
                 entity=entity.name,
             shell:
@@ -102,6 +105,7 @@ rule overview:
         EXPERIMENT.log("overview"),
     localrule: True
     params:
+        **EXPERIMENT.drawn,
         root=EXPERIMENT.root,
     shell:
         EXPERIMENT.shell("page.py", "{params.root:q} > {log:q} 2>&1")

@@ -13,7 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-OPTIONS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,1000"]
+OPTIONS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--window-size=1300,1000",
+]
 # Every address but files is led nowhere: what is seen needs no network.
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"
 
@@ -27,8 +33,9 @@ class Browser:
         wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": chrome}}}
         self.address += f"/session/{self._post('/session', wanted)['sessionId']}"
 
-    def open(self, page: Path) -> None:
-        self._post("/url", {"url": page.absolute().as_uri()})
+    def open(self, page: Path, fragment: str = "") -> None:
+        self._post("/url", {"url": "about:blank"})  # another fragment alone loads nothing
+        self._post("/url", {"url": page.absolute().as_uri() + fragment})
 
     def run(self, script: str) -> Any:
         """Run JavaScript and return what it returns."""

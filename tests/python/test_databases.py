@@ -11,7 +11,7 @@ from ensemake.config.yamlfile import Document
 
 CODE = """\
 import os, sys, redis
-store = redis.Redis.from_url(os.environ["ENSEMAKE_STORE"])
+store = redis.Redis.from_url(os.environ["ENSEMAKE_STORE"], socket_timeout=None)
 key = os.environ.get("SSKEYOUT", "")
 store.rpush("x", key) if len(sys.argv) > 1 else print(*sorted(
     store.blpop("x", 60)[1].decode() for _ in range(2)), os.environ["SSKEYIN"])

@@ -415,7 +415,7 @@ def test_a_member_changed_by_itself(folder: Path) -> None:
         exp.start(ensemble)
     for i, model in enumerate(ensemble):
         assert model.run_settings is not None
-        model.run_settings[0].exe_args = [f"--seed={i * i}"]
+        model.run_settings.exe_args = [f"--seed={i * i}"]
     exp.start(ensemble)
     assert ran(folder) == [f"sweep_{i} --seed={i * i} -x {i + 1}" for i in range(3)]
 

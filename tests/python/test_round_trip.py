@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ensemake import Experiment, Model
 from ensemake.check import check_shape
-from ensemake.config import run, schema
+from ensemake.config import plots, run, schema
 from ensemake.config.batch import BatchSettings
 from ensemake.config.container import Container
 from ensemake.config.database import Database
@@ -178,6 +178,15 @@ SECTIONS[run.Restart] = {
     "times": count,
 }
 SECTIONS[run.Check] = {"file": inside, "regex": st.sampled_from(["DONE", "a{2}"])}
+axis = st.sampled_from(["x", "status"])
+SECTIONS[plots.Drawn] = {
+    "x": axis,
+    "y": axis,
+    "colour": axis,
+    "facet": axis,
+    "kind": st.sampled_from(["points", "line", "heatmap"]),
+    "log": st.lists(st.sampled_from(["x", "y"]), max_size=2),
+}
 SECTIONS[schema.Model] = {
     "run_settings": command | st.lists(command, min_size=2, max_size=3),
     "preamble": st.lists(text, max_size=2),
@@ -197,6 +206,8 @@ SECTIONS[schema.Model] = {
     "inputs": st.just({}),  # others would have to be there: see test_stages_go_round
     "outputs": st.lists(inside, max_size=2),
     "metrics": st.dictionaries(name, METRICS, max_size=2),
+    "labels": st.sampled_from([{}, {"status": "what became of it"}]),
+    "plots": st.none() | st.lists(some({"x": axis, "y": axis}, {"colour": axis}), max_size=1),
     "batch_settings": st.none() | some({}, SECTIONS[BatchSettings]),
     "database": st.none(),  # shared, it is refused beside batch_settings: see test_databases
     "key_prefixing": st.just(False),
@@ -262,6 +273,7 @@ def ensembles(draw: st.DrawFn) -> dict[str, Any]:
 
 CONFIG = {
     "max_members": st.integers(10**6, 10**9),
+    "labels": st.sampled_from([{}, {"x": "length [m]"}]),
     "experiment": name,
     "preamble": st.lists(text, max_size=2),
     "results": st.sampled_from(["results", "./out", "sub/../out", "/tmp/out/"]),

@@ -43,12 +43,12 @@ def test_entities_take_from_each_other(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(second) == 2
     with pytest.raises(NotYetKnownError, match="known once second has finished"):
         best.members()
-    exp.start(last)  # what it needs is run as well
+    assert exp.get_status(best) == []
+    exp.start(last, best)  # what they need is run as well
     told = (tmp_path / "stages" / "last" / "run.out").read_text()
     assert len(told.splitlines()) == 3
     outs = sorted(path.read_text() for path in (tmp_path / "stages" / "second").glob("*/run.out"))
     assert outs == ["1 1\n", "2 2\n"]
-    exp.start(best)
     assert len(best) == 1
     assert Experiment.load(tmp_path / "stages").as_config() == exp.as_config()
 

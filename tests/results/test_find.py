@@ -8,6 +8,7 @@ import pytest
 from ensemake.config.schema import Config
 from ensemake.member.expansion import expand_work
 from ensemake.member.plan import Work
+from ensemake.metrics.read import Reader
 from ensemake.results.find import find
 
 SETTINGS = {
@@ -85,13 +86,11 @@ def test_only_metrics_that_are_asked_for_are_read(
 ) -> None:
     asked = []
 
-    def read(
-        directory: Path, metrics: dict[str, object], patience: object
-    ) -> tuple[dict[str, object], list[str]]:
-        asked.append(list(metrics))
+    def read(reader: Reader, *arguments: object) -> tuple[dict[str, object], list[str]]:
+        asked.append(list(reader._metrics))
         return {}, []
 
-    monkeypatch.setattr("ensemake.results.collect.read_metrics", read)
+    monkeypatch.setattr(Reader, "read", read)
     find(work, "x > 2")
     find(work, "told > 2")
     assert asked == [["told"], ["told"]]

@@ -197,3 +197,20 @@ def test_ranges_end() -> None:
 def test_lists_of_a_template_can_grow() -> None:
     text = "{% set found = [] %}{% for i in range(3) %}{% set _ = found.append(i) %}{% endfor %}"
     assert template(text + "{{ found }}").render({}) == "[0, 1, 2]"
+
+
+@pytest.mark.parametrize("dt", ["1.0d-3", "1d-3", "1.0D-03", "0.001q+0", ".1-002"])
+def test_numbers_as_fortran_writes_them(dt: str) -> None:
+    values = {"dt": dt}
+    assert expression("2 * dt + dt / 2 - min(dt, 7)").evaluate(values) == pytest.approx(0.0015)
+    assert expression("dt < 0.002 and dt == '" + dt + "'").evaluate(values) is True
+    assert expression("dt").evaluate(values) == dt
+    text = "{{ dt }} {{ dt ~ '!' }} {{ dt | replace('0', '9') | length }} {{ dt.upper() }}"
+    assert template(text).render(values) == f"{dt} {dt}! {len(dt)} {dt.upper()}"
+    assert template("{{ 2 * dt }}").render(values) == str(2 * expression("dt * 1").evaluate(values))
+
+
+@pytest.mark.parametrize("name", ["3d10", "d-3", "12", "1.0", "1.0e-3", "a1.0d-3", "1.0d", ""])
+def test_other_texts_stay_texts(name: str) -> None:
+    assert expression("x ~ 'y'").evaluate({"x": name}) == f"{name}y"
+    assert expression("x * 2").evaluate({"x": name}) == name * 2

@@ -78,6 +78,12 @@ def test_one_run_does_all_stages_and_edits_run_what_follows_from_them(stages: Pr
     assert newly(stages) == {"equilibrate": 4, "produce": 8, "longer": 2, "summary": 1}
     assert newly(stages, "-R", "produce") == {"produce": 8, "longer": 2, "summary": 1}
 
+    gone = stages.member("equilibrate", T=270).name
+    stages.config["ensembles"]["equilibrate"]["params"]["T"].remove(270)
+    told = stages.run("prune").stdout
+    folder = "would delete results/stages/equilibrate"
+    assert f"{folder}/{gone}, from which 2 members of produce take\n" in told
+
 
 def _start(project: Project) -> str:
     return project.member("equilibrate", T=280).name
@@ -136,6 +142,7 @@ def test_those_that_failed_can_be_chosen(stages: Project, monkeypatch: pytest.Mo
 
 def test_questions_know_what_is_not_known_yet(stages: Project) -> None:
     told = stages.run("preview").stdout
+    assert told.startswith("stage 1: mesh\nstage 2: equilibrate\nstage 3: produce\nstage 4: ")
     assert "path.csv from 6 of 6 members of produce, with a table" in told
     assert "longer: its members are known once produce has finished" in told
     stages.save()

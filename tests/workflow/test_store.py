@@ -19,7 +19,7 @@ HEAD = """\
 import os, pathlib, sys, time, redis
 with open(os.environ["RAN_LOG"], "a") as log:
     log.write(pathlib.Path.cwd().relative_to(os.environ["ROOT"]).parts[0] + "\\n")
-store = redis.Redis.from_url(os.environ["ENSEMAKE_STORE"])
+store = redis.Redis.from_url(os.environ["ENSEMAKE_STORE"], socket_timeout=None)
 """
 SIM = """\
 for step in range(5):
@@ -211,7 +211,7 @@ def test_those_that_do_not_fit_together_are_told(shared: Project) -> None:
 
 
 def test_as_many_of_each_entity_run_as_of_the_others(project: Project) -> None:
-    code = "import os, redis; r = redis.Redis.from_url(os.environ['ENSEMAKE_STORE']); "
+    code = "import os, redis; r = redis.Redis.from_url(os.environ['ENSEMAKE_STORE'], socket_timeout=None); "
     one = {"exe": "python", "exe_args": ["-c", code + "r.rpush('{{ x }}', 1)"]}
     two = {"exe": "python", "exe_args": ["-c", code + "assert r.blpop('{{ x }}', 50)"]}
     project.config["databases"] = {"store": {"save": False}}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         PalsMpiexecSettings,
         SrunSettings,
     )
+    from ensemake.python.opened import open_results as open  # noqa: F401
     from ensemake.python.settings import RunSettings
     from ensemake.python.slurm_allocation import get_allocation, release_allocation
     from ensemake.python.statuses import Status
@@ -64,6 +65,7 @@ _HOMES = {
         "SrunSettings",
     ),
     "python.container": ("Singularity",),
+    "python.opened": ("open_results",),
     "python.settings": ("RunSettings",),
     "python.slurm_allocation": ("get_allocation", "release_allocation"),
     "python.statuses": ("Status",),
@@ -73,6 +75,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 # SmartSim's names, and the places that its scripts import from.
 _ALSO = {
+    "open": "open_results",
     "SmartSimStatus": "Status",
     "SmartSimError": "EnsemakeError",
     "SSUnsupportedError": "UnsupportedError",

@@ -1,10 +1,11 @@
 """From a config file to a checked `Config`: all faults at once, before anything is built or run."""
 
+import ast
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from ensemake.batch.allocation import launcher_fault
 from ensemake.config.faults import ConfigError, Fault, KeyedError, KeyPath, Problem, did_you_mean
+from ensemake.config.plots import Drawn, picture_name
 from ensemake.config.reserved import COLUMNS
 from ensemake.config.run import RunSettings, Variable
 from ensemake.config.scalars import Scalar
@@ -22,7 +24,17 @@ from ensemake.config.shape_faults import shape_problems, value_text
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.command import filled, program_fault, template_of
 from ensemake.member.expansion import trial_upstream
-from ensemake.member.files import KEYS, Entry, Source, clashes, entries, is_filled, sources
+from ensemake.member.files import (
+    FILLED,
+    Entry,
+    Source,
+    clashes,
+    entries,
+    is_filled,
+    listed_files,
+    settled,
+    sources,
+)
 from ensemake.member.generate import configured
 from ensemake.member.input_faults import (
     choice_problems,
@@ -30,9 +42,10 @@ from ensemake.member.input_faults import (
     input_problems,
     same_job_problems,
 )
-from ensemake.member.layout import OWN, RESERVED_ENTITIES, TABLES, root
+from ensemake.member.layout import OWN, RESERVED_ENTITIES, root, tables
 from ensemake.member.plan import Work
 from ensemake.member.runscript import IS_FOR_BASH
+from ensemake.member.setting import set_texts
 from ensemake.paths import VARIABLES, left_in_path
 from ensemake.store.faults import database_problems, shared_problems
 from ensemake.sweep.expressions import expression, template
@@ -222,7 +235,7 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
     ]
     known = _known_names(entity, base, upstream) if not problems else None
     if known is not None:
-        problems += [*_expressions(entity, known), *_metrics(entity, known)]
+        problems += [*_expressions(entity, known), *_metrics(entity, known, base)]
         problems += _inputs(config, entity, upstream, base)
     if not problems:
         problems += _first_member(name, config, base, upstream)
@@ -384,10 +397,13 @@ def _literal(path: KeyPath, name: str, value: object) -> Iterator[Problem]:
 
 def _filled_paths(entity: Model) -> Iterator[Problem]:
     """Yield key path and text of every path with parameters."""
-    for key in KEYS:
-        for item, text in enumerate(getattr(entity.files, key)):
-            if is_filled(text):
-                yield ("files", key, item), text
+    for key, item, *texts in listed_files(entity.files):
+        for text in filter(is_filled, texts):
+            yield ("files", key, item), text
+    for file, keys in entity.files.set.items():
+        for name, value in keys.items():
+            for text in set_texts({name: value}):
+                yield ("files", "set", file, name), text
     for item, text in enumerate(entity.outputs):
         yield ("outputs", item), text
 
@@ -410,9 +426,15 @@ def _files(entity: Model, base: Path, results: Path) -> Iterator[Problem]:
     for entry in entries(entity.files):
         path = ("files", entry.key, entry.item)
         problems += _attempt(path, partial(_gather, entry, base, results, found))
+    if not problems:
+        problems += _attempt(("files",), partial(_settle, entity, base, found))
     yield from problems
     if not problems:
         yield from _written(entity, found)
+
+
+def _settle(entity: Model, base: Path, found: list[Source]) -> None:
+    found[:] = settled(found, entity.files, base)
 
 
 def _gather(entry: Entry, base: Path, results: Path, found: list[Source]) -> None:
@@ -421,7 +443,7 @@ def _gather(entry: Entry, base: Path, results: Path, found: list[Source]) -> Non
 
 def _written(entity: Model, found: list[Source]) -> Iterator[Problem]:
     """Tell what would be written over something else in a member's directory."""
-    own = OWN if isinstance(entity, Ensemble) else (*OWN, *TABLES)
+    own = OWN if isinstance(entity, Ensemble) else (*OWN, *tables(entity))
     for source, message in clashes(found, own):
         yield _source_path(source), message
     written = {source.target for source in found}
@@ -508,11 +530,34 @@ def _one_program(exe: str, own: Collection[str], base: Path) -> str | None:
     return f"names one program; write exe: {first} and exe_args: {json.dumps(arguments)}"
 
 
-def _metrics(entity: Model, known: list[str]) -> Iterator[Problem]:
+def _metrics(entity: Model, known: list[str], base: Path) -> Iterator[Problem]:
     yield from _metric_names(entity, [*known, *entity.derived])
+    for kind, section in (("metrics", entity.metrics), ("series", entity.series)):
+        for name, one in section.items():
+            for path, message in _attempt((kind, name, "regex"), partial(_regex, one.regex)):
+                yield path, f"is no regular expression: {message}"
     for name, metric in entity.metrics.items():
-        for path, message in _attempt(("metrics", name, "regex"), partial(_regex, metric.regex)):
-            yield path, f"is no regular expression: {message}"
+        yield from _attempt(
+            ("metrics", name, "function"), partial(_function, metric.function, base)
+        )
+    for name in entity.series.keys() & entity.metrics.keys():
+        yield ("series", name), "is the name of a metric too; rename one of them"
+
+
+def _function(function: str | None, base: Path) -> None:
+    """Look for a function in its file, without running that."""
+    file, _, name = (function or "").rpartition(":")
+    if not file.endswith(".py"):
+        return
+    try:
+        tree = ast.parse((base / file).read_bytes())
+    except SyntaxError as error:
+        raise ValueError(f"{file}: line {error.lineno}: {error.msg}") from None
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    if name not in found and f"{name} =" not in ast.unparse(tree):
+        raise ValueError(f"{file} has no function {name!r}{did_you_mean(name, sorted(found))}")
 
 
 def _checks(entity: Model) -> Iterator[Problem]:
@@ -527,6 +572,32 @@ def _metric_names(entity: Model, known: Collection[str]) -> Iterator[Problem]:
             whose = "ensemake's own" if name in COLUMNS else "a parameter"
             message = f"results.csv has a column {name!r} already, {whose}; rename it"
             yield ("metrics", name), message
+
+
+def _named_columns(
+    named: Iterable[tuple[KeyPath, str]], columns: Collection[str]
+) -> Iterator[Problem]:
+    for path, name in named:
+        if name not in columns:
+            yield path, f"{name!r} is no parameter, metric or column{did_you_mean(name, columns)}"
+
+
+def _plots(entity: Model, columns: Collection[str], base: Path) -> Iterator[Problem]:
+    names: set[str] = set()
+    for item, plot in enumerate(entity.plots or ()):
+        path: KeyPath = ("plots", item)
+        if picture_name(plot) in names:
+            yield path, "is the same plot as one before it"
+        names.add(picture_name(plot))
+        if isinstance(plot, Drawn):
+            keys = [((*path, key), name) for key, name in plot.columns.items()]
+            yield from _named_columns(keys, columns)
+            if plot.kind == "heatmap" and plot.colour is None:
+                yield path, "a heat map shows a column by its colour; write colour: NAME, too"
+        else:
+            file = plot.rpartition(":")[0]
+            if file.endswith(".py") and not (base / file).is_file():
+                yield path, f"no such file: {file}"
 
 
 def _regex(pattern: str | None) -> None:
@@ -549,6 +620,10 @@ def _first_member(name: str, config: Config, base: Path, upstream: Upstream) -> 
         yield (path, message) if n_models == message else (("n_models",), n_models)
     for values in made:
         yield from _metric_names(entity, values)  # a strategy may bring parameters
+        given = {**config.models, **config.ensembles}[name].labels
+        columns = [*values, *entity.metrics, *COLUMNS]
+        yield from _named_columns([(("labels", one), one) for one in given], columns)
+        yield from _plots(entity, columns, base)
         known = _with_inputs(upstream, values)
         yield from _attempt_words(entity, known)
         yield from _attempt_files(entity, known, base)
@@ -607,7 +682,7 @@ def _resource(key: str, value: Resource, values: Mapping[str, Scalar]) -> None:
 
 def _attempt_files(entity: Model, values: Mapping[str, Scalar], base: Path) -> Iterator[Problem]:
     for source in sources(entity.files, base, values):
-        if source.kind in ("configure", "template"):
+        if source.kind in FILLED:
             data = source.path.read_bytes()
             trial = partial(configured, source, data, entity, values)
             yield from _attempt(_source_path(source), trial)

@@ -224,8 +224,10 @@ def check_command(question: Question) -> None:
 def preview_command(question: Question, entities: Sequence[str], at_once: int | None) -> None:
     """Tell what would run, and what looks wrong."""
     works = question.works(entities)
-    from ensemake.show.preview import preview_lines
+    from ensemake.show.preview import preview_lines, stage_lines
 
+    for line in [] if entities else stage_lines(question.experiment[1]):
+        click.echo(line)
     for number, work in enumerate(works):
         click.echo("\n" * bool(number) + "\n".join(preview_lines(work, at_once)))
     for line in question.unknown:
@@ -307,7 +309,7 @@ def _write(work: "Work") -> list[str]:
     found = outcomes(work)
     write_members(work)
     path, _ = write_results(work, found)
-    if work.settings.metrics and not work.layout.is_model:
+    if work.settings.drawn:
         from ensemake.results.plot_files import draw_all  # a second to import
 
         draw_all(work)
@@ -347,13 +349,51 @@ def find_command(question: Question, entity: str, expression: str) -> None:
     """
     from ensemake.results.find import find
 
-    _, (work,) = question.ran([entity])
+    _, works = question.ran([entity])
     try:
-        found = find(work, expression)
+        found = [path for work in works for path in find(work, expression)]
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    if question.unknown:
+        raise click.ClickException(question.unknown[0])
     for directory in found:
         click.echo(question.directory / directory)
+
+
+@ensemake.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+def compare_command(first: str, second: str) -> None:
+    """Put two experiments, or two runs of one, beside each other.
+
+    A and B are folders of experiments, or FOLDER@RUN, with a run as results.csv names it. Members
+    are matched by their parameters.
+
+    \b
+    ensemake compare results/demo results/finer
+    ensemake compare results/demo@20261123T205831-afb6 results/demo
+    """
+    from ensemake.results.compare import compare_lines, side
+
+    click.echo("\n".join(map(printable, compare_lines(side(first), side(second)))))
+
+
+@ensemake.command()
+@click.argument("to", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@entities
+@of_experiment
+@asked
+def view_command(question: Question, to: Path, entities: Sequence[str]) -> None:
+    """Make a folder of links to members, with names to read: heat/kappa=0.2/n=40.
+
+    Links that an earlier view made there are renewed.
+    """
+    from ensemake.results.view import make_view
+
+    to = to.absolute()
+    _, works = question.ran(entities)
+    for entity, count in make_view(works, to):
+        click.echo(f"{to / entity}: {count} member{'s' * (count != 1)}")
 
 
 @ensemake.command()

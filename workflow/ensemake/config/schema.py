@@ -11,7 +11,8 @@ from pydantic import Field
 from ensemake.config.batch import BatchSettings
 from ensemake.config.database import Database
 from ensemake.config.inputs import Input
-from ensemake.config.metric import Metric
+from ensemake.config.metric import Metric, Series
+from ensemake.config.plots import Drawn, Function, picture_name
 from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable
 from ensemake.config.scalars import (
     Count,
@@ -23,17 +24,20 @@ from ensemake.config.scalars import (
     Text,
 )
 
+SetValue = Text | int | float | bool
+FileItem = Text | Annotated[dict[Text, Text], Field(min_length=1, max_length=1)]
+
 
 class Files(Section):
     """What the generate step puts into each member's directory."""
 
-    to_configure: list[Text] = Field(
+    to_configure: list[FileItem] = Field(
         [], description="files whose tags are replaced; `*.j2` are Jinja2 templates, suffix dropped"
     )
-    to_copy: list[Text] = Field(
+    to_copy: list[FileItem] = Field(
         [], description="files to copy, mode kept; of a directory, what it contains"
     )
-    to_symlink: list[Text] = Field([], description="files or directories to link to")
+    to_symlink: list[FileItem] = Field([], description="files or directories to link to")
     tag: Annotated[tuple[Delimiter, Delimiter], Delimiters] = Field(
         (";", ";"), description="text around a tag, or a list of two: open and close"
     )
@@ -42,6 +46,17 @@ class Files(Section):
         description="a tag that is no parameter: `error`, `default` (keep the text between the "
         "tags) or `keep` (leave untouched)",
     )
+    values: Literal["python", "fortran", "json"] = Field(
+        "python",
+        description="how values are written at tags: as Python's `str()`, for Fortran (`.true.`, "
+        "`1.0d-05`, quoted text), or as JSON",
+    )
+    set: dict[InsidePath, dict[Text, SetValue | list[SetValue]]] = Field(
+        {},
+        description="`file: {key: value}`: keys of namelists, JSON, YAML, TOML and INI files to "
+        "set, dotted for nesting; Jinja2 over the parameters",
+    )
+    create: bool = Field(False, description="make keys of `set` that are not there")
 
 
 Resource = Text | int | float
@@ -88,6 +103,19 @@ class Model(Section):
         None, description="what is run instead once a stopped attempt has left a file; see below"
     )
     metrics: dict[Name, Metric] = Field({}, description="columns of results.csv; see below")
+    series: dict[Name, Series] = Field(
+        {}, description="curves, in series.parquet or series.csv; see below"
+    )
+    labels: dict[Text, Text] = Field(
+        {},
+        examples=[{"T": "temperature [K]"}],
+        description="what tables, plots and the page call parameters and metrics; with the unit",
+    )
+    plots: list[Drawn | Function] | None = Field(
+        None,
+        description="what is drawn in place of every metric over the parameters: `{x: ..., y: "
+        "...}`, see below, or `FILE.py:FUNC`",
+    )
     batch_settings: BatchSettings | None = Field(
         None, description="many members in one job; see below"
     )
@@ -100,6 +128,18 @@ class Model(Section):
     reads_from: list[Name] = Field(
         [], description="with a store: entities whose prefixed keys SmartRedis clients may read"
     )
+
+    @property
+    def pictures(self) -> list[str]:
+        """Names of the files of its plots."""
+        plots = self.plots
+        return list(self.metrics) if plots is None else [picture_name(plot) for plot in plots]
+
+    @property
+    def drawn(self) -> list[str]:
+        """Names of all pictures: of series, and of the rest where parameters may vary."""
+        varies = isinstance(self, Ensemble) and self.params
+        return [*(self.pictures if varies else ()), *self.series]
 
 
 class Ensemble(Model):
@@ -144,6 +184,9 @@ class Config(Section):
         examples=[["module load gromacs"]],
         description="shell lines before every member's commands; a profile may set it",
     )
+    labels: dict[Text, Text] = Field(
+        {}, description="as those of a model or ensemble, for all of them"
+    )
     models: dict[Name, Model] = Field({}, description="single runs; see below")
     ensembles: dict[Name, Ensemble] = Field({}, description="sweeps; see below")
     databases: dict[Name, Database] = Field(
@@ -152,14 +195,15 @@ class Config(Section):
 
     @property
     def entities(self) -> dict[str, Model]:
-        """Models and ensembles by name, in the order of the file, each as it is run."""
+        """Models and ensembles by name, in the order of the file, with what is said for all."""
         found: dict[str, Model] = {**self.models, **self.ensembles}
         return {name: self._prepared(entity) for name, entity in found.items()}
 
     def _prepared(self, entity: Model) -> Model:
         update: dict[str, Any] = {}
-        if self.preamble:
-            update["preamble"] = [*self.preamble, *entity.preamble]
+        if self.preamble or self.labels:
+            lines, labels = [*self.preamble, *entity.preamble], {**self.labels, **entity.labels}
+            update |= {"preamble": lines, "labels": labels}
         if entity.database in self.databases:  # whose job runs all that share it
             update["batch_settings"] = self.databases[str(entity.database)].batch_settings
         return entity.model_copy(update=update) if update else entity

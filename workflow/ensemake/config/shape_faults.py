@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from ensemake.config.container import Container
 from ensemake.config.faults import KeyPath, Problem, did_you_mean
 from ensemake.config.inputs import Input
-from ensemake.config.metric import Metric
+from ensemake.config.metric import Metric, Series
 from ensemake.config.run import Check, Restart, RunSettings
 from ensemake.config.scalars import keys_of
 from ensemake.config.schema import Config, Ensemble, Files, Model
@@ -34,6 +34,7 @@ ENV_NAME = "letters, digits and _ (no digit first)"
 # What to write in place of something that is no mapping.
 EXAMPLES: dict[type[BaseModel], str] = {
     Metric: "{file: out.json, key: loss}",
+    Series: "{file: log.csv, column: loss}",
     Model: "{run_settings: {exe: echo}}",
     Ensemble: "{params: {x: [1, 2]}, run_settings: {exe: echo}}",
     RunSettings: "{exe: echo}",

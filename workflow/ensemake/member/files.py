@@ -4,9 +4,9 @@ import glob
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ensemake.config.faults import KeyedError, did_you_mean
@@ -21,8 +21,10 @@ MOST_FILES = 50_000  # of one entry: more is somebody's home
 LARGEST_TEMPLATE = 100_000_000  # bytes
 
 # "inner" is a link from one place of a copied folder to another, "folder" an empty one.
-Kind = Literal["configure", "template", "copy", "link", "inner", "folder"]
+Kind = Literal["configure", "template", "copy", "set", "link", "inner", "folder"]
 KEYS: dict[str, Kind] = {"to_configure": "configure", "to_copy": "copy", "to_symlink": "link"}
+KINDS: dict[str, Kind] = {**KEYS, "set": "set"}
+FILLED: tuple[Kind, ...] = ("configure", "template", "set")  # whose content is the member's own
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,20 @@ class Source:
     path: Path
     target: str
     key: str
-    item: int
+    item: int | str
     text: str = ""
+    is_named: bool = False  # by the config
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the config; parameters are filled in."""
+    """One entry of the config; parameters are filled in. ``name`` is what it is called there."""
 
     key: str
-    item: int
+    item: int | str
     text: str
+    name: str = ""
+    is_filled: bool = False
 
     def sources(self, base: Path, results: Path | None = None) -> list[Source]:
         """List what it puts into a member's directory; folders are walked.
@@ -61,6 +66,10 @@ class Entry:
         paths = list(_meant(self.text, base))
         if not paths:
             raise self._error(_absence(self.text, base))
+        if self.name and len(paths) > 1:
+            raise self._error(f"{self.text!r} fits {len(paths)} files; one can have a name")
+        if self.name and not _is_inside(self.name):
+            raise self._error(f"{self.name!r} is no name in the member's directory")
         walk = _Walk(self, results and _real(results))
         return [source for path, text in paths for source in walk.of(path, text)]
 
@@ -70,12 +79,25 @@ class Entry:
 
 def entries(files: Files, values: Mapping[str, Scalar] | None = None) -> Iterator[Entry]:
     """Yield the entries of a section; without values, those that are the same for all members."""
+    for key, item, text, name in listed_files(files):
+        if not is_filled(text + name):
+            yield Entry(key, item, text, name)
+        elif values is not None:
+            text, name = (template(one).render(values) for one in (text, name))
+            yield Entry(key, item, text, name, is_filled=True)
+
+
+def listed_files(files: Files) -> Iterator[tuple[str, int, str, str]]:
+    """Yield key, place, path and name there (or "") of all that a section lists."""
     for key in KEYS:
-        for item, text in enumerate(getattr(files, key)):
-            if not is_filled(text):
-                yield Entry(key, item, text)
-            elif values is not None:
-                yield Entry(key, item, template(text).render(values))
+        for item, one in enumerate(getattr(files, key)):
+            text, name = (one, "") if isinstance(one, str) else next(iter(one.items()))
+            yield key, item, text, name
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and str(path) != "."
 
 
 def is_filled(text: str) -> bool:
@@ -85,7 +107,7 @@ def is_filled(text: str) -> bool:
 
 def are_filled(files: Files) -> bool:
     """Tell whether members differ in which files they get."""
-    return any(is_filled(text) for key in KEYS for text in getattr(files, key))
+    return any(is_filled(text + name) for _, _, text, name in listed_files(files))
 
 
 def sources(files: Files, base: Path, values: Mapping[str, Scalar] | None = None) -> list[Source]:
@@ -96,7 +118,37 @@ def sources(files: Files, base: Path, values: Mapping[str, Scalar] | None = None
     KeyedError
         If an entry cannot be used.
     """
-    return [source for entry in entries(files, values) for source in entry.sources(base)]
+    found = [source for entry in entries(files, values) for source in entry.sources(base)]
+    return settled(found, files, base, values)
+
+
+def settled(
+    found: Sequence[Source], files: Files, base: Path, values: Mapping[str, Scalar] | None = None
+) -> list[Source]:
+    """Return what takes the place of what: named files of copied ones, files whose keys are set.
+
+    Raises
+    ------
+    KeyedError
+        If there is no such file, or it is a link.
+    """
+    named = {one.target for one in found if one.is_named and one.kind in FILLED}
+    kept = [one for one in found if one.is_named or one.kind != "copy" or one.target not in named]
+    kept = [_with_set(one) if one.target in files.set else one for one in kept]
+    is_all = values is not None or not are_filled(files)
+    missing = files.set.keys() - {one.target for one in kept} if is_all else ()
+    for name in filter(missing.__contains__, files.set):
+        kept += Entry("set", name, name, name).sources(base)
+    return kept
+
+
+def _with_set(source: Source) -> Source:
+    if source.kind in ("configure", "template"):
+        return source
+    if source.kind == "copy":
+        return replace(source, kind="set")
+    message = "is no copy, so nothing can be set in it; put the file into to_copy"
+    raise KeyedError(("files", "set", source.target), message)
 
 
 def _meant(text: str, base: Path) -> Iterator[tuple[Path, str]]:
@@ -129,7 +181,7 @@ class _Walk:
 
     def __init__(self, entry: Entry, results: Path | None) -> None:
         self.entry, self.results = entry, results
-        self.kind = KEYS[entry.key]
+        self.kind = KINDS[entry.key]
         self.top = Path()
         self.count = 0
         self.within: list[tuple[int, int]] = []  # the folders around, as the file system knows them
@@ -140,13 +192,16 @@ class _Walk:
             return
         self.top = _real(path)
         if path.is_dir():
-            found = self._folder(path, "")
+            if self.kind == "set":
+                raise self._error("is a directory; name a file")
+            name = self.entry.name.rstrip("/")
+            found = self._folder(path, f"{name}/" if name else "")
             yield from sorted(found, key=lambda source: source.path)
         else:
-            yield from self._leaf(path, path.name)
+            yield from self._leaf(path, self.entry.name or path.name)
 
     def _link(self, path: Path, text: str) -> Source:
-        name = Path(expanded_path(text)).name
+        name = self.entry.name or Path(expanded_path(text)).name
         if name in ("", ".."):
             raise self._error(f"{text!r} does not end in a name that a link can have")
         if not path.exists():
@@ -203,9 +258,13 @@ class _Walk:
             raise self._error(f"{path} is no file with content (a pipe, a socket or a device)")
         if not os.access(path, os.R_OK):
             raise self._error(f"{path} cannot be read: no permission")
-        if self.kind == "configure" and path.stat().st_size > LARGEST_TEMPLATE:
+        is_large = self.kind in FILLED and path.stat().st_size > LARGEST_TEMPLATE
+        if is_large and self.top.is_dir():
+            yield self._source("copy", path, target)
+            return
+        if is_large:
             raise self._error(f"{path} is too large to be configured; put it into to_copy")
-        if self.kind == "configure" and Path(target).suffix == TEMPLATE_SUFFIX:
+        if self.kind == "configure" and path.suffix == TEMPLATE_SUFFIX:
             yield self._source("template", path, target.removesuffix(TEMPLATE_SUFFIX))
         else:
             yield self._source(self.kind, path, target)
@@ -221,7 +280,9 @@ class _Walk:
             raise self._error(f"{folder} lies within the results, which change; copy it elsewhere")
 
     def _source(self, kind: Kind, path: Path, target: str, text: str = "") -> Source:
-        return Source(kind, path, target, self.entry.key, self.entry.item, text)
+        is_named = bool(self.entry.name)
+        target = str(PurePosixPath(target)) if is_named else target
+        return Source(kind, path, target, self.entry.key, self.entry.item, text, is_named)
 
     def _error(self, message: str) -> KeyedError:
         return self.entry._error(message)

@@ -37,11 +37,12 @@ from ensemake.member.command import (
 )
 from ensemake.member.files import Source, are_filled, sources
 from ensemake.member.launchers import launch_lines
-from ensemake.member.layout import TABLES
+from ensemake.member.layout import tables
 from ensemake.member.plan import Plan, Planned, chain_of
 from ensemake.member.previous import make_way
 from ensemake.member.recipe import Recipe
 from ensemake.member.runscript import RunScript, Step, run_script
+from ensemake.member.setting import set_texts, with_set
 from ensemake.member.taking import NEEDS, TAKE, input_lines, taken_files
 from ensemake.member.templates import render_file
 from ensemake.paths import expanded_path
@@ -151,7 +152,7 @@ def _link_inputs(plan: Plan, member: Planned, directory: Path, base: Path) -> No
 
 def _kept(plan: Plan) -> Sequence[str]:
     """A model's tables lie in its member's directory."""
-    return () if isinstance(plan.settings, Ensemble) else TABLES
+    return () if isinstance(plan.settings, Ensemble) else tables(plan.settings)
 
 
 @contextmanager
@@ -226,21 +227,28 @@ def configured(source: Source, data: bytes, settings: Model, values: Mapping[str
     ValueError
         If a tag or a variable is no parameter; names the template.
     """
+    files = settings.files
     try:
         if source.kind == "template":
-            return render_file(data, values)
-        return tags.substitute(data, values, settings.files.tag, settings.files.unknown_tags)[0]
+            data = render_file(data, values)
+        elif source.kind == "configure":
+            data = tags.substitute(data, values, files.tag, files.unknown_tags, files.values)[0]
     except ValueError as error:
         raise ValueError(f"{source.path}: {error}") from None
+    return with_set(source.target, data, files, values) if source.target in files.set else data
 
 
 def configured_names(
     source: Source, data: bytes, settings: Model, values: Mapping[str, Scalar]
 ) -> set[str]:
     """Return the names of the parameters that a template uses."""
+    keys = settings.files.set.get(source.target, {})
+    names = {name for text in set_texts(keys) for name in template(text).names}
     if source.kind == "template":
-        return set(template(data.decode(errors="replace")).names)
-    return tags.substitute(data, values, settings.files.tag, "keep")[1]
+        return names | template(data.decode(errors="replace")).names
+    if source.kind == "configure":
+        return names | tags.substitute(data, values, settings.files.tag, "keep")[1]
+    return names
 
 
 def _link(wanted: str, target: Path) -> None:

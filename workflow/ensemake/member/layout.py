@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ensemake.config.schema import Config
+from ensemake.config.schema import Config, Model
 from ensemake.paths import expanded_path
 
 MOST = 10_000  # members in one folder; many cluster file systems are slow beyond
@@ -20,7 +20,8 @@ OWN = (
     *(".nodes", ".preamble"),
 )
 TABLES = ("members.csv", "results.csv", "results.parquet", "plots")
-RESERVED_MEMBERS = (*TABLES, "members", "collect", "parquet", "plot")
+SERIES = ("series.parquet", "series.csv")
+RESERVED_MEMBERS = (*TABLES, *SERIES, "members", "collect", "parquet", "plot")
 RESERVED_ENTITIES = ("overview.html", "overview.log", "config.json", "runs")
 SUBFOLDER = re.compile("[0-9a-f]{2}")  # of members whose names start so
 
@@ -83,6 +84,11 @@ class Layout:
         return self.state / "collected.json"
 
     @property
+    def curves(self) -> Path:
+        """What has been read of the members' series, to go on from."""
+        return self.state / "series.npz"
+
+    @property
     def lock(self) -> Path:
         """Held by the run that works on the entity."""
         return self.state / "run.lock"
@@ -114,6 +120,11 @@ def located(directory: Path, name: str) -> Path:
 
 def _deep(name: str) -> str:
     return f"{name[:2]}/{name}"
+
+
+def tables(settings: Model) -> tuple[str, ...]:
+    """Return the names of the tables of an entity, which lie in a model's own directory."""
+    return (*TABLES, *SERIES) if settings.series else TABLES
 
 
 def layout(config: Config, entity: str) -> Layout:

@@ -9,7 +9,7 @@ from typing import Any
 from ensemake.config.container import Container
 from ensemake.config.run import Program, Raw, RunSettings, Variable
 from ensemake.config.scalars import Scalar
-from ensemake.config.schema import Model
+from ensemake.config.schema import Files, Model
 from ensemake.member.command import passed, program_file
 from ensemake.member.files import (
     Entry,
@@ -17,7 +17,6 @@ from ensemake.member.files import (
     content_hash,
     entries,
     fingerprint,
-    is_filled,
     sources,
 )
 from ensemake.sweep.identity import canonical, recipe_digest
@@ -37,10 +36,17 @@ def gather_recipe(entity: Model, base: Path) -> list[dict[str, Any]]:
         "files": [fingerprint(source, content_hash) for source in sources(entity.files, base)],
         "tag": entity.files.tag,
         "unknown_tags": entity.files.unknown_tags,
+        **_written(entity.files),
         **({"inputs": _inputs(entity)} if entity.inputs else {}),
         **({"database": _store(entity)} if entity.database else {}),
     }
     return [{**_command(first, base), **shared}, *(_command(other, base) for other in others)]
+
+
+def _written(files: Files) -> dict[str, Any]:
+    """How values come into files, where that is said."""
+    values = {"values": files.values} if files.values != "python" else {}
+    return {**values, **({"set": files.set} if files.set else {})}
 
 
 def _command(run: RunSettings, base: Path) -> dict[str, Any]:
@@ -100,6 +106,7 @@ class Recipe:
         self.shared = shared or recipe_hash(entity, base)
         self._first, *self._others = self.shared.split(":")
         self._fingerprints = cache(self._of_entry)
+        self._hash_of = cache(content_hash)
         self.is_filled = are_filled(entity.files)
 
     def digest(
@@ -147,11 +154,11 @@ class Recipe:
     def _recipe(self, values: Mapping[str, Scalar]) -> str:
         if not self.is_filled:
             return self._first
-        own = [e for e in entries(self.entity.files, values) if is_filled(self._text(e))]
+        if self.entity.files.set:  # which file that is may depend on all the others
+            found = sources(self.entity.files, self.base, values)
+            return _hash([self._first, [fingerprint(one, self._hash_of) for one in found]])
+        own = [entry for entry in entries(self.entity.files, values) if entry.is_filled]
         return _hash([self._first, [self._fingerprints(entry) for entry in own]])
-
-    def _text(self, entry: Entry) -> str:
-        return str(getattr(self.entity.files, entry.key)[entry.item])
 
     def _of_entry(self, entry: Entry) -> list[list[str | bool]]:
         return [fingerprint(source, content_hash) for source in entry.sources(self.base)]

@@ -201,6 +201,17 @@ def digest_in(text: str) -> str | None:
     return found[1] if found else None
 
 
+def commands_in(text: str) -> list[str]:
+    """Return the commands of a run.sh, one after another, as they would be typed."""
+    launched = r"^  _ensemake_launch=\(([^\n]*)\)$"
+    found = []
+    for body in re.findall(r"(?ms)^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", text):
+        launchers = re.findall(launched, body, re.MULTILINE)
+        command = body.partition('"${_ensemake_launch[@]}"} ')[2].removesuffix("\n")
+        found.append(" ".join(filter(None, [*launchers[:1], command])))
+    return found
+
+
 def quoted_words(texts: Sequence[str]) -> str:
     """Return texts as words of bash, each quoted."""
     return " ".join(quote(text) for text in texts)

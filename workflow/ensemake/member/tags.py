@@ -3,19 +3,50 @@
 Works on bytes, so that everything outside the tags stays what it was.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import Literal
 
 from ensemake.config.scalars import Scalar
 from ensemake.sweep.spaces import nearest
+from ensemake.sweep.tables import is_fortran, number_text
 
 Unknown = Literal["error", "default", "keep"]
+Form = Literal["python", "fortran", "json"]
+
+
+def fortran(value: Scalar) -> str:
+    """Write a value as a constant of Fortran's, numbers in double precision."""
+    if isinstance(value, bool):
+        return ".true." if value else ".false."
+    if isinstance(value, str):
+        return value if is_fortran(value) else "'" + value.replace("'", "''") + "'"
+    if isinstance(value, int):
+        return str(value)
+    sign, digits, exponent = Decimal(repr(value)).as_tuple()
+    mantissa = "".join(map(str, digits))
+    rest, power = mantissa[1:].rstrip("0") or "0", int(exponent) + len(digits) - 1
+    power = power if any(digits) else 0
+    return f"{'-' * sign}{mantissa[0]}.{rest}d{power:+03d}"
+
+
+def _json(value: Scalar) -> str:
+    known = float(number_text(value)) if isinstance(value, str) and is_fortran(value) else value
+    return json.dumps(known, ensure_ascii=False)
+
+
+WRITE: dict[Form, Callable[[Scalar], str]] = {"python": str, "fortran": fortran, "json": _json}
 
 
 def substitute(
-    data: bytes, params: Mapping[str, Scalar], tag: tuple[str, str], unknown: Unknown
+    data: bytes,
+    params: Mapping[str, Scalar],
+    tag: tuple[str, str],
+    unknown: Unknown,
+    form: Form = "python",
 ) -> tuple[bytes, set[str]]:
     """Replace the tags in `data`, in one pass.
 
@@ -30,6 +61,8 @@ def substitute(
     unknown
         What to do about a tag that names no parameter: raise, drop the delimiters and keep the
         text between them as the default, or keep it untouched.
+    form
+        How values are written.
 
     Returns
     -------
@@ -50,7 +83,7 @@ def substitute(
         name = match["name"].decode(encoding)
         if name in params:
             used.add(name)
-            return encode(str(params[name]), encoding, name)
+            return encode(WRITE[form](params[name]), encoding, name)
         lost.append(match)
         return match["name"]
 

@@ -43,6 +43,8 @@ class Entity(Face):
     checks: Key[list[dict[str, str]]] = Key()
     restart: Key[dict[str, Any] | None] = Key()
     metrics: Key[dict[str, Any]] = Key()
+    labels: Key[dict[str, str]] = Key()
+    plots: Key[list[dict[str, Any] | str] | None] = Key()
     resources: Key[dict[str, Any]] = Key()  # beside those of the run settings, and before them
     database: Key[str | None] = Key(
         lambda entity, store: None if store is None else values.entity_name(store)
@@ -400,6 +402,11 @@ class Ensemble(Entity):
         named = {"params": rows, "perm_strategy": "step", "naming": next(iter(columns))}
         resources = {**common.get("resources", {}), **own.get("resources", {})}
         return self._whole({**own, **common, **named, "resources": resources})
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that it could run."""
+        return not self.takes_from and not len(self)
 
     def __len__(self) -> int:
         return len(self.members() if self._models is None else self._models)

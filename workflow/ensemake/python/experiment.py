@@ -22,7 +22,13 @@ from ensemake.batch.allocation import workload_manager
 from ensemake.check import check_config, check_shape, rule_name
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.config.yamltext import config_text
-from ensemake.errors import GenerateError, RunFailedError, RunningError, UnsupportedError
+from ensemake.errors import (
+    GenerateError,
+    NotYetKnownError,
+    RunFailedError,
+    RunningError,
+    UnsupportedError,
+)
 from ensemake.member.expansion import Expansion
 from ensemake.member.generate import generate
 from ensemake.member.plan import Work
@@ -675,7 +681,10 @@ class Experiment:
         """Return the outcome and the status of an entity's members by their names."""
         run = next(iter(runs.alive(self.place.folder, [owner.name])), None)
         was_stopped = runs.was_stopped(self.place.folder, owner.name)
-        found = outcomes(self._works([owner])[0])
+        try:
+            found = outcomes(self._works([owner])[0])
+        except NotYetKnownError:  # its members are still to be chosen
+            return {}
         return {one.member.name: (one, status_of(one, run, was_stopped)) for one in found}
 
     def _owner(self, item: Item) -> Item:
@@ -792,7 +801,7 @@ class Experiment:
                 )
             if _ensemble_of(item) and not members:
                 raise ValueError(f"{item.name} is a member of {_ensemble_of(item)}; name that")
-            if isinstance(item, Ensemble) and not len(item):
+            if isinstance(item, Ensemble) and item.is_empty:
                 raise ValueError(f"{item.name} is empty. Nothing to launch.")
         twice = [name for name, n in Counter(item.name for item in flat).items() if n > 1]
         if twice:

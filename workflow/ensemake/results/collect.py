@@ -9,15 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf, nan
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ensemake.atomic import write_atomically
 from ensemake.config.reserved import IDENTITY, OUTCOME
 from ensemake.config.scalars import Scalar
+from ensemake.member.files import content_hash
 from ensemake.member.plan import Planned, Work
 from ensemake.member.state import MEANING, State, StatusFile
-from ensemake.results.metrics import Patience, read_metrics
+from ensemake.metrics.read import Reader
 from ensemake.results.outcomes import Outcome, failure_reason, outcomes
+from ensemake.results.series import write_series
 from ensemake.sweep.identity import canonical
 from ensemake.sweep.tables import is_number, number_text
 
@@ -34,7 +37,7 @@ def write_members(work: Work) -> Path:
 
 
 def write_results(work: Work, found: Sequence[Outcome] | None = None) -> tuple[Path, list[str]]:
-    """Write results.csv: the members, what became of each, and their metrics.
+    """Write results.csv: the members, what became of each, and their metrics; and the series.
 
     Parameters
     ----------
@@ -46,24 +49,50 @@ def write_results(work: Work, found: Sequence[Outcome] | None = None) -> tuple[P
     Returns
     -------
     path, faults
-        The table, and a line for every metric that a completed member lacks.
+        The table, and a line for every metric or curve that a completed member lacks.
     """
     found = outcomes(work) if found is None else found
-    columns, rows, faults = results_table(work, found)
+    columns, rows, faults = results_table(work, found, write_series(work, found))
     path = _write_table(work.base / work.layout.directory / "results.csv", columns, rows)
     _note_collected(work, found, [fault.partition(": ")[2] for fault in faults])
     return path, faults
 
 
 def results_table(
-    work: Work, found: Sequence[Outcome] | None = None
+    work: Work,
+    found: Sequence[Outcome] | None = None,
+    lacks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[list[str], list[dict[str, Any]], list[str]]:
-    """Return results.csv's columns and rows, with values as they are, and the metrics' faults."""
+    """Return results.csv's columns and rows, with values as they are, and the metrics' faults.
+
+    Parameters
+    ----------
+    lacks
+        What else is wrong with members, by name.
+    """
     faults: list[str] = []
     found = outcomes(work) if found is None else found
-    patience = Patience()
-    rows = [_result(work, index, one, faults, patience) for index, one in enumerate(found)]
+    with Reader(work.settings.metrics, work.base) as reader:
+        rows = []
+        for index, one in enumerate(found):
+            values, absent = _metrics(work, one, reader)
+            absent = [*absent, *lacks.get(one.member.name, ())]
+            faults += [f"{one.member.directory}: {line}" for line in absent]
+            rows.append(_result(index, one) | values | _reason(absent))
     return [*_head(work), *OUTCOME, *work.settings.metrics], rows, faults
+
+
+def _metrics(work: Work, one: Outcome, reader: Reader) -> tuple[dict[str, Any], list[str]]:
+    """Read the metrics of a member that has completed, or what there is of a running one's."""
+    if not work.settings.metrics or one.state not in ("completed", "running"):
+        return {}, []
+    is_running = one.state == "running"
+    values, absent = reader.read(work.base / one.member.directory, one.member.values, is_running)
+    return values, [] if is_running else absent
+
+
+def _reason(absent: Sequence[str]) -> dict[str, str]:
+    return {"reason": "; ".join(absent)} if absent else {}
 
 
 def members_digest(work: Work) -> str:
@@ -74,8 +103,16 @@ def members_digest(work: Work) -> str:
 def results_state(work: Work, found: Iterable[tuple[State, StatusFile | None]]) -> str:
     """Return a hash of all that decides what results.csv says."""
     metrics = {name: metric.model_dump() for name, metric in work.settings.metrics.items()}
+    series = {name: one.model_dump() for name, one in work.settings.series.items()}
     ends = [(now, status and (status.started, status.elapsed_s)) for now, status in found]
-    return _hash([metrics, members_digest(work), ends])
+    return _hash([metrics, _functions(work), series, members_digest(work), ends])
+
+
+def _functions(work: Work) -> list[str]:
+    """Return hashes of the files whose functions are metrics."""
+    named = {(one.function or "").rpartition(":")[0] for one in work.settings.metrics.values()}
+    paths = [work.base / file for file in sorted(named) if file.endswith(".py")]
+    return [content_hash(path) for path in paths if path.is_file()]
 
 
 def _note_collected(work: Work, found: Sequence[Outcome], lacks: Sequence[str]) -> None:
@@ -98,21 +135,13 @@ def _identity(index: int, member: Planned) -> dict[str, Any]:
     return {"index": index, "member": member.name, **member.values}
 
 
-def _result(
-    work: Work, index: int, outcome: Outcome, faults: list[str], patience: Patience
-) -> dict[str, Any]:
-    member = outcome.member
-    row = _identity(index, member) | {"status": outcome.state} | _status_cells(outcome.status)
+def _result(index: int, outcome: Outcome) -> dict[str, Any]:
+    row = {**_identity(index, outcome.member), "status": outcome.state}
+    row |= _status_cells(outcome.status)
     if outcome.state == "killed" and outcome.status is None:
         row["reason"] = MEANING["killed"]
     if outcome.needs:
         row |= {"exit_code": None, "elapsed_s": None, "reason": failure_reason(outcome), "run": ""}
-    if outcome.state == "completed" and work.settings.metrics:
-        directory = work.base / member.directory
-        values, absent = read_metrics(directory, work.settings.metrics, patience)
-        row |= values
-        row["reason"] = "; ".join(absent)
-        faults += [f"{member.directory}: {line}" for line in absent]
     return row
 
 

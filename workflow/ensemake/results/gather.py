@@ -17,7 +17,7 @@ from ensemake.atomic import sibling, write_atomically
 from ensemake.member.plan import Origin, Plan, Planned
 from ensemake.member.state import StatusFile
 from ensemake.member.taking import TakenFile, of_member
-from ensemake.results.metrics import Patience, read_metrics
+from ensemake.metrics.read import Reader
 
 
 def gather(plan: Plan, name: str, base: Path = Path()) -> str:
@@ -110,10 +110,11 @@ def _write_table(path: Path, origin: Origin, base: Path) -> None:
 
 
 def _rows(origin: Origin, base: Path, folder: Path) -> Iterator[Mapping[str, Any]]:
-    patience, nothing = Patience(), dict.fromkeys(origin.settings.metrics, "")
-    for member in origin.members.values():
-        directory = base / member.directory
-        values, _ = read_metrics(directory, origin.settings.metrics, patience)
-        place = os.path.relpath(directory, os.path.realpath(folder.parent))
-        own = {"member": member.name, **member.values, "status": "completed"}
-        yield {**own, **nothing, **values, "directory": place}
+    metrics, nothing = origin.settings.metrics, dict.fromkeys(origin.settings.metrics, "")
+    with Reader(metrics, base) as reader:
+        for member in origin.members.values():
+            directory = base / member.directory
+            values, _ = reader.read(directory, member.values)
+            place = os.path.relpath(directory, os.path.realpath(folder.parent))
+            own = {"member": member.name, **member.values, "status": "completed"}
+            yield {**own, **nothing, **values, "directory": place}

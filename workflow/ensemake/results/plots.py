@@ -100,7 +100,7 @@ def draw(table: pd.DataFrame, swept: Sequence[Swept], metric: str, title: str) -
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
-        figure.suptitle(textwrap.fill(_text(title, 200), 80))
+        figure.suptitle(textwrap.fill(shown_text(title, 200), 80))
         data = _Data.read(table, swept, metric)
         _shape(data)(figure, data)
         # Settle the layout once: it would move a little with every save.
@@ -136,7 +136,7 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """A parameter as an axis: where each row lies on it, and the names of its categories."""
 
     name: str
@@ -145,7 +145,7 @@ class _Scale:
     names: tuple[str, ...] | None = None
 
     @classmethod
-    def read(cls, column: pd.Series[Any], swept: Swept) -> _Scale:
+    def read(cls, column: pd.Series[Any], swept: Swept) -> Scale:
         numbers = _numbers(column)
         if (np.abs(numbers) <= HUGE).all():
             return cls(swept.name, numbers, swept.log and bool((numbers > 0).all()))
@@ -168,7 +168,7 @@ class _Scale:
         return np.power(10.0, even) if self.log else even
 
     def label(self, value: float) -> str:
-        return _text(self.names[int(value)], 24) if self.names else f"{value:.4g}"
+        return shown_text(self.names[int(value)], 24) if self.names else f"{value:.4g}"
 
     def edges(self) -> Floats:
         """Where cells around the values begin and end, as seen on paper; one more than values."""
@@ -195,7 +195,7 @@ class _Scale:
     def dress(self, axes: Axes, which: str, room: int = 60) -> None:
         """Name, scale and mark the axis `which`, x or y."""
         axis = getattr(axes, f"{which}axis")
-        axis.set_label_text(_text(self.name, 60))
+        axis.set_label_text(shown_text(self.name, 60))
         if self.log:
             getattr(axes, f"set_{which}scale")("log")
         ticks = self.ticks(room)
@@ -214,7 +214,7 @@ class _Scale:
 class _Data:
     """The table, ready to draw; `y` is the metric, nan where a member has none."""
 
-    scales: tuple[_Scale, ...]
+    scales: tuple[Scale, ...]
     metric: str
     y: Floats
 
@@ -223,7 +223,7 @@ class _Data:
         y = _numbers(table[metric])
         # Axes cannot span the whole range of floats; a loss of 1e300 is no result anyway.
         y = np.where(np.abs(y) > HUGE, np.nan, np.where(np.abs(y) < 1 / HUGE, 0.0 * y, y))
-        scales = tuple(_Scale.read(table[one.name], one) for one in swept)
+        scales = tuple(Scale.read(table[one.name], one) for one in swept)
         return cls(scales, metric, y)
 
     @property
@@ -283,7 +283,7 @@ def _number(value: object) -> float:
     return math.nan
 
 
-def _text(value: object, most: int) -> str:
+def shown_text(value: object, most: int) -> str:
     """Return one line of text that Matplotlib shows as it is: a $ would start a formula."""
     line = "".join(letter if letter.isprintable() else " " for letter in str(value))
     return (line if len(line) <= most else line[: most - 1] + "…").replace("$", r"\$")
@@ -315,7 +315,7 @@ def _pair(data: _Data) -> Shape:
 def _note(figure: Figure, data: _Data) -> None:
     """Say in words what cannot be drawn."""
     found = data.y[~np.isnan(data.y)]
-    name = _text(data.metric, 40)
+    name = shown_text(data.metric, 40)
     if not data.y.size:
         text = "No member has finished yet."
     elif not found.size:
@@ -341,10 +341,10 @@ def _line(figure: Figure, data: _Data) -> None:
     x.dress(axes, "x")
     _measure(axes, data)
     if axes.get_legend_handles_labels()[0]:
-        _legend(figure, axes, Line2D([], [], ms=4, label="member", **look))
+        legend(figure, axes, Line2D([], [], ms=4, label="member", **look))
 
 
-def _mean(axes: Axes, x: _Scale, data: _Data, spread: tuple[str, str], meaning: str) -> None:
+def _mean(axes: Axes, x: Scale, data: _Data, spread: tuple[str, str], meaning: str) -> None:
     """Draw the mean and a band; categories have no way between them, so bars instead."""
     groups, binned = _along(x, data, MANY_VALUES, 50)
     if binned:
@@ -365,7 +365,7 @@ def _mean(axes: Axes, x: _Scale, data: _Data, spread: tuple[str, str], meaning: 
     axes.plot(at, mean, "-", marker=marker, ms=4, lw=1.5, color=BLUE, label=label)
 
 
-def _along(x: _Scale, data: _Data, most: int, bins: int) -> tuple[pd.DataFrame, bool]:
+def _along(x: Scale, data: _Data, most: int, bins: int) -> tuple[pd.DataFrame, bool]:
     """Group the metric by value, or by bin (equally wide on paper) if there are too many values."""
     binned = x.names is None and len(x.values) > most
     place = x.at
@@ -398,14 +398,14 @@ def _missing(axes: Axes, groups: pd.DataFrame) -> None:
 
 def _measure(axes: Axes, data: _Data) -> None:
     """Put the metric on the y axis."""
-    axes.set_ylabel(_text(data.metric, 60))
+    axes.set_ylabel(shown_text(data.metric, 60))
     if data.log:
         axes.set_yscale("log")
     axes.grid(True, axis="y")
     axes.set_title(data.caption(), loc="right", color=GREY)
 
 
-def _legend(figure: Figure, axes: Axes, *more: Patch | Line2D, title: str | None = None) -> None:
+def legend(figure: Figure, axes: Axes, *more: Patch | Line2D, title: str | None = None) -> None:
     """Put the legend below the axes, where it can hide nothing."""
     handles = [*axes.get_legend_handles_labels()[0], *more]
     if handles:
@@ -423,7 +423,7 @@ def _heat(figure: Figure, data: _Data) -> None:
     mesh = axes.pcolormesh(*edges, cells, norm=norm, rasterized=rasterized)
     x.dress(axes, "x")
     y.dress(axes, "y")
-    figure.colorbar(mesh, ax=axes, label=_text(data.metric, 60), pad=0.02)
+    figure.colorbar(mesh, ax=axes, label=shown_text(data.metric, 60), pad=0.02)
     axes.set_title(data.caption(), loc="right", color=GREY)
     _write_values(axes, data, cells, mesh)
     lost = int(cells.mask.sum())
@@ -432,7 +432,7 @@ def _heat(figure: Figure, data: _Data) -> None:
         look: dict[str, Any] = {"facecolor": "white", "edgecolor": "0.5", "hatch": "/////"}
         axes.patch.set(**look)
         label = f"failed or missing ({lost:,} of {cells.size:,})"
-        _legend(figure, axes, Patch(**look, label=label))
+        legend(figure, axes, Patch(**look, label=label))
 
 
 def _write_values(axes: Axes, data: _Data, cells: Any, mesh: Any) -> None:
@@ -473,11 +473,11 @@ def _series(figure: Figure, data: _Data) -> None:
             "marker": MARKERS[place],
             "ls": DASHES[place],
         }
-        axes.plot(one.index, one.to_numpy(), ms=5, lw=1.2, label=_text(name, 24), **look)
+        axes.plot(one.index, one.to_numpy(), ms=5, lw=1.2, label=shown_text(name, 24), **look)
     _missing(axes, data.groups(x.at))
     x.dress(axes, "x")
     _measure(axes, data)
-    _legend(figure, axes, title=_text(kind.name, 40))
+    legend(figure, axes, title=shown_text(kind.name, 40))
 
 
 def _points(figure: Figure, data: _Data) -> None:
@@ -505,9 +505,9 @@ def _points(figure: Figure, data: _Data) -> None:
             axes.annotate(name, (row.k0, row.k1), fontsize=7, **where)
     x.dress(axes, "x")
     y.dress(axes, "y")
-    figure.colorbar(dots, ax=axes, label=_text(data.metric, 60), pad=0.02)
+    figure.colorbar(dots, ax=axes, label=shown_text(data.metric, 60), pad=0.02)
     axes.set_title(data.caption(), loc="right", color=GREY)
-    _legend(figure, axes)
+    legend(figure, axes)
 
 
 def _many(figure: Figure, data: _Data) -> None:
@@ -527,7 +527,7 @@ def _many(figure: Figure, data: _Data) -> None:
         first = first or axes
         _effect(axes, x, data, left=place % columns == 0)
     assert first is not None
-    _legend(figure, first)
+    legend(figure, first)
 
 
 def _strongest(data: _Data) -> tuple[_Data, int]:
@@ -540,7 +540,7 @@ def _strongest(data: _Data) -> tuple[_Data, int]:
     return _Data(tuple(data.scales[place] for place in kept), data.metric, data.y), left_out
 
 
-def _effect(axes: Axes, x: _Scale, data: _Data, left: bool) -> None:
+def _effect(axes: Axes, x: Scale, data: _Data, left: bool) -> None:
     """Draw the mean of the metric against one parameter, whatever the others are."""
     groups, _ = _along(x, data, 20, 12)
     at, mean = groups.index.to_numpy(), groups["mean"].to_numpy()
@@ -558,7 +558,7 @@ def _effect(axes: Axes, x: _Scale, data: _Data, left: bool) -> None:
     axes.grid(True, axis="y")
     axes.tick_params(labelleft=left)
     if left:
-        axes.set_ylabel(_text(data.metric, 30))
+        axes.set_ylabel(shown_text(data.metric, 30))
 
 
 def _parallel(axes: Axes, data: _Data, note: str) -> None:
@@ -586,7 +586,7 @@ def _spread_out(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _height(x: _Scale, y: Floats) -> Floats:
+def _height(x: Scale, y: Floats) -> Floats:
     """Return where members cross a parameter's rail, from 0 to 1.
 
     Members that share a value would lie on each other: they are set apart a little, by rank.
@@ -616,14 +616,14 @@ def _rails(axes: Axes, data: _Data) -> None:
     _rail(axes, end, marks, [f"{value:.3g}" for value in data.norm.inverse(marks)], shift=0.06)
     axes.set(xlim=(-0.15, end + 0.5), ylim=(-0.06, 1.06), yticks=[])
     names = [*(x.name for x in data.scales), data.metric]
-    axes.set_xticks(range(end + 1), labels=[_text(name, 24) for name in names])
+    axes.set_xticks(range(end + 1), labels=[shown_text(name, 24) for name in names])
     axes.tick_params("x", length=0)
     if sum(map(len, names)) > 60:
         axes.tick_params("x", rotation=25, labelsize=7)
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
-def _marks(x: _Scale, most: int) -> tuple[Floats, list[str]]:
+def _marks(x: Scale, most: int) -> tuple[Floats, list[str]]:
     """Return the heights on a rail that carry a number or a name, and those."""
     values = x.ticks(60)
     if values is not None and (x.names or len(values) <= most):

@@ -88,10 +88,18 @@ def latest_run(root: Path, base: Path = Path()) -> dict[str, Any] | None:
     """Return the record of the last run, or None if there was none."""
     folder = _folder(root, base)
     try:
-        run = (folder / "latest").read_text().strip()
-        return dict(json.loads((folder / f"{run}.json").read_text(encoding="utf-8")))
+        return read_run(root, (folder / "latest").read_text().strip(), base)
     except FileNotFoundError:
         return None
+
+
+def read_run(root: Path, run: str, base: Path = Path()) -> dict[str, Any] | None:
+    """Return the record of a run, or None if there is none."""
+    try:
+        text = (_folder(root, base) / f"{run}.json").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return dict(json.loads(text))
 
 
 def is_over(record: Mapping[str, Any]) -> bool:

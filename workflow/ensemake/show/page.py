@@ -1,10 +1,9 @@
 """overview.html: one page to send to a colleague; needs no network and no other file."""
 
 import base64
-import csv
+import hashlib
 import json
-import sys
-from collections import Counter
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import yaml
 
 from ensemake.atomic import write_atomically
 from ensemake.config.schema import Config, shareable
-from ensemake.member.layout import layout, located, root
-from ensemake.results.outcomes import BAD, error_line
+from ensemake.member.layout import root
 from ensemake.results.provenance import latest_run
+from ensemake.show.page_data import page_data
 
-MOST_ROWS = 20_000  # in the page; failed members come first if there are more
-TEMPLATE = Path(__file__).with_name("page.html")
+WEB = Path(__file__).with_name("web")
+SCRIPTS = ("model", "scales", "parallel", "chart", "table", "member", "overview", "main")
 
 
 def page_path(config: Config) -> Path:
@@ -27,20 +26,58 @@ def page_path(config: Config) -> Path:
     return root(config) / "overview.html"
 
 
-def write_page(config: Config, base: Path = Path(), to: Path | None = None) -> Path:
-    """Write the page from the tables and plots that are there, to a place of its own or another."""
+def write_page(
+    config: Config, base: Path = Path(), to: Path | None = None, every_s: float | None = None
+) -> Path:
+    """Write the page from what is there.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    base
+        The working directory.
+    to
+        Where to, if not to the page's own place.
+    every_s
+        How soon it will be written again, while members run: the page then reloads itself.
+    """
+    path = to or page_path(config)
+    write_atomically(base / path, page_text(config, base, every_s).encode())
+    return path
+
+
+def page_text(
+    config: Config,
+    base: Path = Path(),
+    every_s: float | None = None,
+    only: str = "",
+    view: Mapping[str, str] | None = None,
+) -> str:
+    """Return the page; or one part of it, with what is chosen at first."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    text = template.render(
+    template = environment.from_string(_read("page.html"))
+    data = {**page_data(config, base, live=every_s is not None), "view": view or {}}
+    if every_s is not None:
+        data["live"] = {"written": time.time(), "every_s": every_s}
+    script = "".join(_read(f"{name}.js") for name in SCRIPTS)
+    script = f'"use strict";\n{{\n{script}}}\n'
+    return template.render(
         config=config,
+        only=only,
         settings=yaml.safe_dump(_given(config), sort_keys=False, allow_unicode=True),
-        entities=[_entity(config, name, base) for name in config.entities],
+        pictures={name: _pictures(base / root(config) / name) for name in config.entities},
         run=latest_run(root(config), base),
         plain=lambda words: " ".join(words),
+        style=_read("page.css"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     )
-    path = to or page_path(config)
-    write_atomically(base / path, text.encode())
-    return path
+
+
+def _read(name: str) -> str:
+    return (WEB / name).read_text(encoding="utf-8")
 
 
 def _given(config: Config) -> dict[str, Any]:
@@ -48,45 +85,8 @@ def _given(config: Config) -> dict[str, Any]:
     return shareable(config).model_dump(mode="json", exclude_defaults=True)
 
 
-def _entity(config: Config, name: str, base: Path) -> dict[str, Any]:
-    folder = base / layout(config, name).directory
-    columns, rows = _table(folder / "results.csv")
-    bad = [row for row in rows if row["status"] in BAD]
-    shown = (
-        rows if len(rows) <= MOST_ROWS else sorted(rows, key=lambda row: row["status"] not in BAD)
-    )
-    cells = [list(row.values()) for row in shown[:MOST_ROWS]]
-    return {
-        "name": name,
-        "counts": Counter(row["status"] for row in rows).most_common(),
-        "total": len(rows),
-        "shown": len(cells),
-        "data": json.dumps({"columns": columns, "rows": cells}),
-        "failed": [_failure(folder, row) for row in bad[:20]],
-        "more_failed": max(0, len(bad) - 20),
-        "plots": [_plot(folder, metric) for metric in config.entities[name].metrics],
-        "table": str(layout(config, name).directory / "results.csv"),
-    }
-
-
-def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    if not path.exists():
-        return [], []
-    with path.open(newline="", encoding="utf-8") as file:
-        csv.field_size_limit(sys.maxsize)  # our own table; values may be long
-        table = csv.DictReader(file)
-        return list(table.fieldnames or []), list(table)
-
-
-def _failure(folder: Path, row: Mapping[str, str]) -> dict[str, str]:
-    own = located(folder, row["member"])
-    directory = own if own.is_dir() else folder
-    return {**row, "last": error_line(directory / "run.err")}
-
-
-def _plot(folder: Path, metric: str) -> tuple[str, str]:
-    """Return a metric and its picture as a data: address, empty if there is none."""
-    path = folder / "plots" / f"{metric}.svg"
-    if not path.exists():
-        return metric, ""
-    return metric, "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+def _pictures(folder: Path) -> list[tuple[str, str]]:
+    """Return the pictures of an entity as data: addresses."""
+    found = sorted((folder / "plots").glob("*.svg"))
+    kind = "data:image/svg+xml;base64,"
+    return [(path.stem, kind + base64.b64encode(path.read_bytes()).decode()) for path in found]

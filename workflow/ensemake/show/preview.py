@@ -1,13 +1,13 @@
 """What would run, before anything runs: members, command, files, resources, what looks wrong."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
+from math import ceil, prod
 
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from ensemake.config.faults import printable
 from ensemake.config.scalars import Scalar
-from ensemake.config.schema import Model
+from ensemake.config.schema import Config, Model
 from ensemake.member.command import (
     command_words,
     environment,
@@ -17,7 +17,7 @@ from ensemake.member.command import (
     runtime_minutes,
     template_of,
 )
-from ensemake.member.files import Source, sources
+from ensemake.member.files import FILLED, Source, listed_files, sources
 from ensemake.member.generate import configured_names
 from ensemake.member.plan import Planned, Work
 from ensemake.member.runscript import quoted_words
@@ -26,12 +26,13 @@ from ensemake.member.taking import named_files
 from ensemake.results.outcomes import varying
 from ensemake.show.progress import duration
 from ensemake.sweep.expressions import expression, template
-from ensemake.sweep.upstream import choices
+from ensemake.sweep.upstream import choices, takes_from
 
 VERBS = {
     "configure": "tags",
     "template": "Jinja2",
     "copy": "copied",
+    "set": "keys set",
     "link": "linked",
     "inner": "link",
     "folder": "empty",
@@ -62,7 +63,7 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
     lines += [_row("takes", text) for text in _inputs(work, first)]
     lines += [_row("varies" * (not n), text) for n, text in enumerate(_varying(work))]
     if not work.layout.is_model:
-        lines += ["", *_table(work.planned), ""]
+        lines += ["", *_table(work.planned, work.settings.labels), ""]
     lines += [_row("command", text) for text in _commands(work, first)]
     for run in work.settings.run_settings:
         lines += [_row("sets", f"{k}={v}") for k, v in environment(run, known).items()]
@@ -74,6 +75,20 @@ def preview_lines(work: Work, at_once: int | None = None) -> list[str]:
     lines += [_row("costs", text) for text in _cost(work, pending)]
     lines += [_row("warning", text) for text in suspicions(work, len(pending), at_once)]
     return [printable(line) for line in lines]
+
+
+def stage_lines(config: Config) -> list[str]:
+    """Tell which entities come after which; nothing if none takes from another."""
+    stages: dict[str, int] = {}
+    while len(stages) < len(config.entities):
+        for name, entity in config.entities.items():
+            taken = takes_from(entity)
+            if name not in stages and all(other in stages for other in taken):
+                stages[name] = 1 + max((stages[other] for other in taken), default=0)
+    count = max(stages.values(), default=0)
+    told = [[name for name, stage in stages.items() if stage == n + 1] for n in range(count)]
+    lines = [f"stage {n}: {', '.join(names)}" for n, names in enumerate(told, 1)]
+    return [*lines, ""] if count > 1 else []
 
 
 def _headline(work: Work, pending: int) -> str:
@@ -135,12 +150,15 @@ def _inputs(work: Work, first: Planned) -> Iterator[str]:
 # ---- the table of the members ----
 
 
-def _table(members: Sequence[Planned]) -> list[str]:
+def _table(members: Sequence[Planned], labels: Mapping[str, str]) -> list[str]:
     """Return the first and last members as rows; the parameters that vary, as many as fit."""
     names = varying(members)
     few = len(members) <= 2 * ENDS + 1
     shown = list(members) if few else [*members[:ENDS], *members[-ENDS:]]
-    rows = [["member", *names], *([m.name, *(str(m.values[n]) for n in names)] for m in shown)]
+    rows = [
+        ["member", *(labels.get(n, n) for n in names)],
+        *([m.name, *(str(m.values[n]) for n in names)] for m in shown),
+    ]
     columns, left_out = _fitting(list(zip(*rows, strict=True)))
     told = tabulate(list(zip(*columns, strict=True)), tablefmt="plain", disable_numparse=True)
     lines = [f"  {line}".rstrip() for line in told.splitlines()]
@@ -220,12 +238,17 @@ def _hours(hours: float) -> str:
     return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 
+def cpus(settings: Model, member: Planned) -> float:
+    """Return how many CPUs a member asks for."""
+    values = {**member.values, "attempt": 1}
+    keys = ("tasks", "cpus_per_task")
+    return prod(_number(resource(settings.resources.get(key, 1), values)) for key in keys)
+
+
 def _cpus_and_minutes(settings: Model, member: Planned) -> tuple[float, float]:
     values = {**member.values, "attempt": 1}
-    cpus = 1.0
-    for key in ("tasks", "cpus_per_task"):
-        cpus *= _number(resource(settings.resources.get(key, 1), values))
-    return cpus, runtime_minutes(resource(settings.resources.get("runtime", 0), values))
+    asked = resource(settings.resources.get("runtime", 0), values)
+    return cpus(settings, member), runtime_minutes(asked)
 
 
 def _number(value: object) -> float:
@@ -286,7 +309,7 @@ def _idle(work: Work, found: Sequence[Source], values: Mapping[str, Scalar]) -> 
     return [
         source
         for source in found
-        if source.kind in ("configure", "template")
+        if source.kind in FILLED
         and not configured_names(source, source.path.read_bytes(), work.settings, values)
         & values.keys()
     ]
@@ -301,11 +324,11 @@ def used_names(
     for run in [*settings.run_settings, *restarts(settings)]:
         texts += [*run.exe_args, *run.env_vars.values(), run.stdin or ""]
         texts += [word for other in run.mpmd for word in other.exe_args]
-    texts += [*settings.outputs, *settings.files.to_configure, *settings.files.to_copy]
-    for text in [*texts, *settings.files.to_symlink, *settings.resources.values()]:
+    texts += [text for _, _, *both in listed_files(settings.files) for text in both]
+    for text in [*texts, *settings.outputs, *settings.resources.values()]:
         used |= template(template_of(text) or "").mentions
     for source in found:
-        if source.kind in ("configure", "template"):
+        if source.kind in FILLED:
             used |= configured_names(source, source.path.read_bytes(), settings, values)
     for name, text in reversed(settings.derived.items()):
         if name in used:

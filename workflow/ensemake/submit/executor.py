@@ -32,6 +32,7 @@ from ensemake.submit.manager import (
 )
 from ensemake.submit.ticket import Ticket, batches
 
+PEEK_S = 0.5  # between two looks at what jobs have written down
 # Are told of each job that failed, and why.
 LISTENERS: list[Callable[[Any, str], None]] = []
 
@@ -384,9 +385,9 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
             log.unlink()
 
     async def sleep(self) -> None:
-        """Wait for the next look at markers and queue; end early on shutdown or news."""
+        """Wait for the next look at markers, perhaps also at the queue; end early on shutdown."""
         start = time.monotonic()
-        while self.wait and time.monotonic() - start < self._interval.shortest:
+        while self.wait and time.monotonic() - start < min(PEEK_S, self._interval.shortest):
             await asyncio.sleep(0.1)
 
     # End

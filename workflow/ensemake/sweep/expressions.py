@@ -19,6 +19,7 @@ from jinja2.exceptions import SecurityError
 from ensemake.config.scalars import Scalar
 from ensemake.sweep.bounds import BoundedEnvironment, rendered
 from ensemake.sweep.spaces import nearest
+from ensemake.sweep.tables import is_fortran, number_text
 
 MOST_STEPS = 10**6
 
@@ -77,6 +78,39 @@ _SYNTAX = {
 }
 
 
+class Written(float):
+    """A number that is written otherwise than Python does, 1.0d-3: computed with, kept as text."""
+
+    def __new__(cls, text: str) -> "Written":
+        """Make one of a text that is such a number."""
+        number = super().__new__(cls, float(number_text(text)))
+        number.text = text
+        return number
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other if isinstance(other, str) else super().__eq__(other)
+
+    __hash__ = float.__hash__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.text, name)
+
+
+def _computable(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return functions and values; a text that is a number to Fortran can be computed with."""
+    written = {
+        name: Written(value)
+        for name, value in params.items()
+        if isinstance(value, str) and is_fortran(value)
+    }
+    return {**GLOBALS, **params, **written}
+
+
 @dataclass(frozen=True)
 class Expression:
     """A compiled expression.
@@ -97,12 +131,12 @@ class Expression:
     def evaluate(self, params: Mapping[str, Scalar]) -> Any:
         """Return the value; raise ValueError if it cannot be computed."""
         try:
-            value = self._call({**GLOBALS, **params})
+            value = self._call(_computable(params))
             if isinstance(value, jinja2.Undefined):
                 str(value)  # StrictUndefined says here what is missing
         except Exception as error:
             raise ValueError(f"{self.text}: {_reason(error, params)}") from None
-        return value
+        return value.text if isinstance(value, Written) else value
 
 
 @dataclass(frozen=True)
@@ -116,7 +150,7 @@ class Template:
     def render(self, params: Mapping[str, Scalar]) -> str:
         """Return the text; raise ValueError, with the line, if it cannot be rendered."""
         try:
-            return rendered(self._generate, {**GLOBALS, **params})
+            return rendered(self._generate, _computable(params))
         except Exception as error:
             raise ValueError(f"{_line(error)}{_reason(error, params)}") from None
 

@@ -19,7 +19,16 @@ from typing import overload
 from ensemake.atomic import LARGEST, read_whole
 from ensemake.config.reserved import COLUMNS
 from ensemake.config.scalars import Scalar
-from ensemake.sweep.tables import Table, decoded, is_number, is_unicode, read_table, without_units
+from ensemake.sweep.tables import (
+    Table,
+    decoded,
+    is_fortran,
+    is_number,
+    is_unicode,
+    number_text,
+    read_table,
+    without_units,
+)
 
 Point = tuple[Scalar, ...]
 
@@ -207,11 +216,16 @@ def _numbers(kind: str, items: object, where: str) -> list[float]:
     wanted = " or ".join(f"[{', '.join(usage.split())}]" for usage in usages)
     if not isinstance(items, list) or len(items) not in [len(u.split()) for u in usages]:
         raise ValueError(f"{where}: expected {wanted}, not {items!r}")
-    for value in items:
-        number = check_scalar(value, where)
-        if isinstance(number, str | bool):
+    numbers = [_of_fortran(check_scalar(value, where)) for value in items]
+    for value in numbers:
+        if isinstance(value, str | bool):
             raise ValueError(f"{where}: expected {wanted} in numbers, not {value!r}")
-    return items
+    return [value for value in numbers if not isinstance(value, str)]
+
+
+def _of_fortran(value: Scalar) -> Scalar:
+    is_number = isinstance(value, str) and is_fortran(value)
+    return float(number_text(str(value))) if is_number else value
 
 
 # The spaces. Each takes the place to name in a message, and the numbers of the config.
@@ -518,7 +532,9 @@ def _column(table: Table, name: str, where: str) -> list[Scalar]:
 
 
 def _is_no_value(word: str) -> bool:
-    return word.lower() in ("null", "na") or (is_number(word) and not math.isfinite(float(word)))
+    return word.lower() in ("null", "na") or (
+        is_number(word) and not math.isfinite(float(number_text(word)))
+    )
 
 
 def _may_be_text(word: str, values: Sequence[Scalar]) -> bool:

@@ -336,7 +336,7 @@ def _from_callable(
     axes: list[Axis], strategy: str, n_models: int | None, base: Path
 ) -> Combinations:
     with _on_path(base):
-        members = call_strategy(_load(strategy, base), axes, strategy, n_models)
+        members = call_strategy(load_function(strategy, base), axes, strategy, n_models)
     return Combinations(len(members), lambda index: dict(members[index]))
 
 
@@ -365,7 +365,14 @@ def _plain(axis: Axis, values: Sequence[Point]) -> list[Any]:
     return [value[0] for value in values] if len(axis.names) == 1 else list(values)
 
 
-def _load(strategy: str, base: Path) -> Callable[..., Any]:
+def load_function(strategy: str, base: Path) -> Callable[..., Any]:
+    """Return a function of the user's, ``FILE.py:FUNC`` or ``pkg.mod:FUNC``.
+
+    Raises
+    ------
+    ValueError
+        There is none, or its file cannot be run.
+    """
     source, _, name = strategy.rpartition(":")
     if not source or not name:
         raise ValueError(f"{strategy}: write FILE.py:FUNCTION or package.module:FUNCTION")

@@ -16,8 +16,9 @@ DELIMITERS = ",;\t"
 _COMMA = re.compile(r"[-+]?\d+,\d+([eEdD][-+]?\d+)?")
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")  # 1,234: a thousand, or little more than one?
 _POINT = re.compile(r"[-+]?\d*\.\d+([eEdD][-+]?\d+)?")
-_FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))[dD]([-+]?\d+)")
-_NO_LETTER = re.compile(r"([-+]?\d?\.\d{3,})([-+]\d{3})")  # Fortran's 0.1234-101
+_FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))[dDqQ]([-+]?\d+)")
+_SURELY = re.compile(r"[-+]?\d*\.?\d*[dDqQ][-+]\d+|.*\..*")  # 3d10 may be a name
+_NO_LETTER = re.compile(r"([-+]?\d?\.\d+)([-+]\d{3})")  # Fortran's 0.1234-101
 
 Record = tuple[int, list[str]]
 
@@ -74,16 +75,18 @@ def is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def read_table(text: str) -> Table:
+def read_table(text: str, delimiter: str = "") -> Table:
     """Read a table; its first line that is no comment names the columns.
+
+    What separates them is seen from the text, if it is not given.
 
     Raises
     ------
     ValueError
         It is no table, or could be read in two ways; the message says what to write.
     """
-    lines, delimiter = _said_delimiter(list(io.StringIO(text, newline="")))
-    delimiter = delimiter or _delimiter(lines)
+    lines, said = _said_delimiter(list(io.StringIO(text, newline="")))
+    delimiter = delimiter or said or _delimiter(lines)
     comments: list[tuple[int, str]] = []
     records = list(_records(lines, delimiter, comments))
     if not records:
@@ -116,6 +119,11 @@ def number_text(text: str) -> str:
     """Return a number as others than Fortran write it: 1.0D-03 as 1.0e-03; else the text."""
     found = _FORTRAN.fullmatch(text) or _NO_LETTER.fullmatch(text)
     return f"{found[1]}e{found[2]}" if found else text
+
+
+def is_fortran(text: str) -> bool:
+    """Tell whether a text is a number that only Fortran writes so, such as 1.0d-3 or 1d-3."""
+    return number_text(text) != text and _SURELY.fullmatch(text) is not None
 
 
 def _is_numeric(rows: Sequence[Sequence[str]], place: int) -> bool:

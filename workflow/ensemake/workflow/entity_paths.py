@@ -1,5 +1,6 @@
 """Where the jobs of one model or ensemble leave what: paths with wildcards, for the rules."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from ensemake.config.schema import Model
 from ensemake.member.files import sources
 from ensemake.member.layout import Layout, layout
 from ensemake.member.plan import Planned
+from ensemake.results.series import series_path
 
 if TYPE_CHECKING:
     from ensemake.workflow.experiment import ExperimentRules
@@ -63,11 +65,32 @@ class EntityPaths:
         return str(self.layout.directory / "results.parquet")
 
     @property
+    def series(self) -> list[str]:
+        """Table of the curves, if there are some."""
+        return [str(series_path(self.layout.directory))] if self.settings.series else []
+
+    @property
     def plots(self) -> list[str]:
-        """Pictures: one per metric, in two formats; none without metrics or parameters."""
+        """Pictures, in two formats: as chosen or one per metric, if parameters vary; of series."""
         folder = self.layout.directory / "plots"
-        names = self.settings.metrics if self.settings.params and not self.layout.is_model else ()
+        names = self.settings.drawn
         return [str(folder / f"{name}.{kind}") for name in names for kind in ("svg", "png")]
+
+    @property
+    def figures(self) -> list[str]:
+        """Files of the user's that draw plots."""
+        plots = [plot for plot in self.settings.plots or () if isinstance(plot, str)]
+        files = [plot.rpartition(":")[0] for plot in plots]
+        return sorted({path for path in files if path.endswith(".py")})
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """What decides how plots and the page look, if the config says anything of it."""
+        settings = self.settings
+        if settings.plots is None and not settings.labels:
+            return {}
+        chosen = settings.model_dump(include={"plots", "labels"}, mode="json")
+        return {"drawn": json.dumps(chosen, sort_keys=True)}
 
     @property
     def own_files(self) -> list[str]:

@@ -34,6 +34,7 @@ from ensemake.member.plan import Work
 from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
 from ensemake.results.choose import choose
+from ensemake.show.live import LivePage
 from ensemake.show.page import page_path
 from ensemake.workflow.entity import EntityRules
 from ensemake.workflow.faults import ExitOnFaults
@@ -81,11 +82,18 @@ class ExperimentRules:
         self.single = [entity for entity in self.entities if not entity.is_batched]
         self.ended: list[tuple[list[Path], str]] = []  # members whose job the cluster ended, why
         self.is_stopped = False  # by a signal
+        self.live_page: LivePage | None = None
 
     @property
     def tables(self) -> list[str]:
         """Results of every entity: tables and plots."""
         return [path for entity in self.entities for path in [entity.results, *entity.plots]]
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """What decides how the page looks, if the config says anything of it."""
+        texts = [text for entity in self.entities for text in entity.drawn.values()]
+        return {"drawn": "\n".join(texts)} if texts else {}
 
     @property
     def sources(self) -> "list[EntityRules]":

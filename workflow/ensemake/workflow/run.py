@@ -18,6 +18,7 @@ from ensemake.errors import file_fault
 from ensemake.paths import share
 from ensemake.results import provenance
 from ensemake.results.provenance import VARIABLE
+from ensemake.show.live import LivePage
 from ensemake.submit.executor import LISTENERS
 from ensemake.workflow.experiment import ExperimentRules
 
@@ -32,10 +33,21 @@ def begin_run(experiment: ExperimentRules) -> None:
     with _as_far_as_there_is_room():
         if pending:
             provenance.record_start(experiment.root, experiment.config, pending)
+    if pending and _expect(experiment.workflow.dag, "overview"):
+        experiment.live_page = LivePage(experiment.config)
+        experiment.live_page.start()
     if experiment.workflow.local_exec:
         _start_at_once(experiment.workflow)
     else:
         _follow_jobs(experiment)
+
+
+def _expect(dag: Any, rule: str) -> bool:
+    """Tell whether a rule will be run; that its output is there by then is no surprise."""
+    jobs = [job for job in dag.needrun_jobs() if job.rule.name == rule]
+    for job in jobs:
+        dag.reason(job).missing_output.clear()
+    return bool(jobs)
 
 
 def _heed_signals(experiment: ExperimentRules) -> None:
@@ -85,6 +97,8 @@ def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> 
     After a failure the tables are written here: Snakemake starts no job whose inputs failed.
     Without its word (a module is not told) it succeeded if nothing is left to do.
     """
+    if experiment.live_page:
+        experiment.live_page.stop()
     if succeeded is None:
         succeeded = not any(e.work.pending() for e in experiment.entities if e.asked)
     with _as_far_as_there_is_room():
@@ -100,6 +114,8 @@ def tell_summary(experiment: ExperimentRules, succeeded: bool | None = None) -> 
             print(text, file=sys.stderr)
         else:  # the logger keeps the order of what is seen, and puts it into the log file too
             logger.info(text, extra={"is_summary": True})
+    if experiment.live_page:
+        experiment.live_page.finish()
 
 
 @contextmanager

@@ -337,8 +337,8 @@ class Todo(EntityPaths):
 
     def _end_the_future(self) -> None:
         """Snakemake refuses to make a table from one that seems to come from the future."""
-        now = time.time()
-        for path in (self.members, self.results, self.parquet, *self.plots, self.experiment.page):
+        now, page = time.time(), self.experiment.page
+        for path in [self.members, self.results, self.parquet, *self.series, *self.plots, page]:
             if os.path.exists(path) and os.path.getmtime(path) > now:
                 os.utime(path)
 

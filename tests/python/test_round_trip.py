@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from ensemake import Experiment, Model
 from ensemake.check import check_shape
 from ensemake.config import plots, run, schema
+from ensemake.config.batch import BatchSettings
 from ensemake.config.container import Container
+from ensemake.config.database import Database
 from ensemake.config.scalars import keys_of
 from ensemake.config.shape_faults import sections
 from ensemake.config.yamlfile import load_yaml
@@ -20,7 +22,12 @@ from ensemake.config.yamltext import config_text
 from ensemake.member.expansion import expand_work
 from ensemake.member.plan import Planned
 
-FILES = {"code.py": "#!/bin/sh\n", "sub/other": "#!/bin/sh\n", "in.cfg": "x = ;x;\n"}
+FILES = {
+    "code.py": "#!/bin/sh\n",
+    "sub/other": "#!/bin/sh\n",
+    "in.cfg": "x = ;x;\n",
+    "in.json": '{"a": {}}',
+}
 TABLE = "p,q\n1,2.5\n3,a\n"
 STRATEGY = "def rows(names, values):\n    return [{'x': 1}, {'x': 2}]\n"
 
@@ -128,10 +135,10 @@ SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
         "tag": delimiter | st.lists(delimiter, min_size=2, max_size=2),
         "unknown_tags": st.sampled_from(["error", "default", "keep"]),
         "values": st.sampled_from(["python", "fortran", "json"]),
-        "set": st.just({}),  # a file would have to be there
-        "create": st.booleans(),
+        "set": st.just({}) | st.just({"in.json": {"a.b": 1, "c": [True, "7"]}}),
+        "create": st.just(True),
     },
-    schema.BatchSettings: {
+    BatchSettings: {
         "size": st.none() | count,
         "nodes": count,
         "runtime": st.none() | count | st.just("2h"),
@@ -207,10 +214,25 @@ SECTIONS[schema.Model] = {
     "inputs": st.just({}),  # others would have to be there: see test_stages_go_round
     "outputs": st.lists(inside, max_size=2),
     "metrics": st.dictionaries(name, METRICS, max_size=2),
-    "series": st.dictionaries(name, st.just({"file": "log.csv", "column": "T"}), max_size=1),
+    "series": st.just({}) | st.just({"s": {"file": "log.csv", "column": "s", "index": "t"}}),
     "labels": st.sampled_from([{}, {"status": "what became of it"}]),
     "plots": st.none() | st.lists(some({"x": axis, "y": axis}, {"colour": axis}), max_size=1),
-    "batch_settings": st.none() | some({}, SECTIONS[schema.BatchSettings]),
+    "batch_settings": st.none() | some({}, SECTIONS[BatchSettings]),
+    "database": st.none(),  # shared, it is refused beside batch_settings: see test_databases
+    "key_prefixing": st.just(False),
+    "reads_from": st.just([]),
+}
+SECTIONS[Database] = {
+    "port": st.integers(0, 9999),
+    "nodes": st.just(1),
+    "cpus": count,
+    "mem_mb": st.none() | count,
+    "interface": optional_text,
+    "settings": st.dictionaries(st.sampled_from(["io-threads", "hz"]), count, max_size=2),
+    "modules": st.lists(st.just("code.py"), max_size=1),
+    "save": st.booleans(),
+    "server": st.just("echo"),
+    "batch_settings": some({}, {**SECTIONS[BatchSettings], "size": st.none()}),
 }
 SPACES: list[dict[str, Any]] = [
     {},
@@ -266,6 +288,14 @@ CONFIG = {
     "results": st.sampled_from(["results", "./out", "sub/../out", "/tmp/out/"]),
     "models": st.dictionaries(name.map("m".__add__), entity(schema.Model), max_size=2),
     "ensembles": st.dictionaries(name.map("e".__add__), ensembles(), max_size=2),
+    "databases": st.dictionaries(
+        name.map("d".__add__),
+        some(
+            {"server": st.just("echo")},
+            {key: value for key, value in SECTIONS[Database].items() if key != "server"},
+        ),
+        max_size=2,
+    ),
 }
 
 

@@ -211,7 +211,10 @@ def test_those_that_do_not_fit_together_are_told(shared: Project) -> None:
 
 
 def test_as_many_of_each_entity_run_as_of_the_others(project: Project) -> None:
-    code = "import os, redis; r = redis.Redis.from_url(os.environ['ENSEMAKE_STORE'], socket_timeout=None); "
+    code = (
+        "import os, redis; "
+        "r = redis.Redis.from_url(os.environ['ENSEMAKE_STORE'], socket_timeout=None); "
+    )
     one = {"exe": "python", "exe_args": ["-c", code + "r.rpush('{{ x }}', 1)"]}
     two = {"exe": "python", "exe_args": ["-c", code + "assert r.blpop('{{ x }}', 50)"]}
     project.config["databases"] = {"store": {"save": False}}

@@ -394,9 +394,16 @@ def test_a_function_that_hangs_ends_with_who_asked(tmp_path: Path) -> None:
         time.sleep(0.05)
     process.kill()
     process.wait()
-    while psutil.pid_exists(int(pid.read_text())) and time.monotonic() < until:
+    while is_alive(int(pid.read_text())) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not psutil.pid_exists(int(pid.read_text()))
+    assert not is_alive(int(pid.read_text()))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_of_a_running_member_only_whole_lines_count(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rewrite what is made from the config's models: tables in config/README.md, config/schema.json."""
+"""Rewrite what is made from the config's models: tables of the manual, config/schema.json."""
 
 import argparse
 import json
@@ -94,8 +94,9 @@ def _plural(prop: dict[str, Any]) -> str:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    manual = FOLDER / "README.md"
-    manual.write_text(with_tables(manual.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in ("README.md", "store.md"):
+        manual = FOLDER / page
+        manual.write_text(with_tables(manual.read_text(encoding="utf-8")), encoding="utf-8")
     (FOLDER / "schema.json").write_text(schema_text(), encoding="utf-8")
 
 

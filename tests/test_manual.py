@@ -31,7 +31,9 @@ from .conftest import REPOSITORY, Project
 
 MANUAL = REPOSITORY / "config" / "README.md"
 TEXT = MANUAL.read_text(encoding="utf-8")
-RECIPES = (REPOSITORY / "config" / "codes.md").read_text(encoding="utf-8")
+RECIPES, STORE = (
+    (REPOSITORY / "config" / page).read_text(encoding="utf-8") for page in ("codes.md", "store.md")
+)
 HINT = "run: python scripts/manual.py"
 
 
@@ -47,7 +49,7 @@ class Block:
 
 def blocks() -> Iterator[Block]:
     fence = r"(?:<!-- needs: (.*) -->\n)?^```(\w+) ?(.*)\n((?:.*\n)*?)```$"
-    for found in re.finditer(fence, TEXT + RECIPES, re.MULTILINE):
+    for found in re.finditer(fence, TEXT + RECIPES + STORE, re.MULTILINE):
         yield Block(found[2], found[3], found[1] or "", found[4])
 
 
@@ -117,8 +119,8 @@ def script() -> Any:
 
 
 def test_tables_are_those_of_the_models() -> None:
-    assert script().with_tables(TEXT) == TEXT, HINT
-    marks = re.findall(r"<!-- table: (\w+) -->", TEXT)
+    assert script().with_tables(TEXT + STORE) == TEXT + STORE, HINT
+    marks = re.findall(r"<!-- table: (\w+) -->", TEXT + STORE)
     found = {section.__name__ for _, section in script().sections(script().Config)}
     assert sorted(marks) == sorted({"Config", "State", "Choice", *found}), (
         "every section has its table, once"

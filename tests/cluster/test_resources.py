@@ -3,7 +3,8 @@
 import pytest
 
 from ensemake.cluster.resources import batch_resources
-from ensemake.config.schema import BatchSettings, Resource
+from ensemake.config.batch import BatchSettings
+from ensemake.config.schema import Resource
 
 
 @pytest.mark.parametrize(

@@ -589,9 +589,14 @@ def errors() -> dict[str, tuple[type[Exception], Callable[[Experiment], object]]
         "model's list": (TypeError, lambda exp: exp.create_model("m", rs(exp), {"a": [1]})),
         "model's None": (TypeError, lambda exp: exp.create_model("m", rs(exp), {"a": None})),
         "path": (UnsupportedError, lambda exp: exp.create_model("m", rs(exp), path="/else")),
-        "prefixing": (
+        "starting a store": (UnsupportedError, lambda exp: exp.start(exp.create_database())),
+        "its address": (UnsupportedError, lambda exp: exp.create_database().get_address()),
+        "an argument of no store": (TypeError, lambda exp: exp.create_database(memory=1)),
+        "several servers": (ValueError, lambda exp: exp.create_database(db_nodes=3)),
+        "a store of long ago": (UnsupportedError, lambda exp: exp.reconnect_orchestrator("c")),
+        "colocation": (
             UnsupportedError,
-            lambda exp: exp.create_model("m", rs(exp), enable_key_prefixing=True),
+            lambda exp: exp.create_model("m", rs(exp)).colocate_db_tcp(port=6780),
         ),
         "unknown argument": (TypeError, lambda exp: exp.create_model("m", rs(exp), output=["x"])),
         "params is a list": (TypeError, params(["a"])),

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from ensemake import Experiment, Model
 from ensemake.check import check_shape
 from ensemake.config import plots, run, schema
+from ensemake.config.batch import BatchSettings
 from ensemake.config.container import Container
+from ensemake.config.database import Database
 from ensemake.config.scalars import keys_of
 from ensemake.config.shape_faults import sections
 from ensemake.config.yamlfile import load_yaml
@@ -136,7 +138,7 @@ SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
         "set": st.just({}) | st.just({"in.json": {"a.b": 1, "c": [True, "7"]}}),
         "create": st.just(True),
     },
-    schema.BatchSettings: {
+    BatchSettings: {
         "size": st.none() | count,
         "nodes": count,
         "runtime": st.none() | count | st.just("2h"),
@@ -215,7 +217,22 @@ SECTIONS[schema.Model] = {
     "series": st.just({}) | st.just({"s": {"file": "log.csv", "column": "s", "index": "t"}}),
     "labels": st.sampled_from([{}, {"status": "what became of it"}]),
     "plots": st.none() | st.lists(some({"x": axis, "y": axis}, {"colour": axis}), max_size=1),
-    "batch_settings": st.none() | some({}, SECTIONS[schema.BatchSettings]),
+    "batch_settings": st.none() | some({}, SECTIONS[BatchSettings]),
+    "database": st.none(),  # shared, it is refused beside batch_settings: see test_databases
+    "key_prefixing": st.just(False),
+    "reads_from": st.just([]),
+}
+SECTIONS[Database] = {
+    "port": st.integers(0, 9999),
+    "nodes": st.just(1),
+    "cpus": count,
+    "mem_mb": st.none() | count,
+    "interface": optional_text,
+    "settings": st.dictionaries(st.sampled_from(["io-threads", "hz"]), count, max_size=2),
+    "modules": st.lists(st.just("code.py"), max_size=1),
+    "save": st.booleans(),
+    "server": st.just("echo"),
+    "batch_settings": some({}, {**SECTIONS[BatchSettings], "size": st.none()}),
 }
 SPACES: list[dict[str, Any]] = [
     {},
@@ -271,6 +288,14 @@ CONFIG = {
     "results": st.sampled_from(["results", "./out", "sub/../out", "/tmp/out/"]),
     "models": st.dictionaries(name.map("m".__add__), entity(schema.Model), max_size=2),
     "ensembles": st.dictionaries(name.map("e".__add__), ensembles(), max_size=2),
+    "databases": st.dictionaries(
+        name.map("d".__add__),
+        some(
+            {"server": st.just("echo")},
+            {key: value for key, value in SECTIONS[Database].items() if key != "server"},
+        ),
+        max_size=2,
+    ),
 }
 
 

@@ -47,6 +47,7 @@ from ensemake.member.plan import Work
 from ensemake.member.runscript import IS_FOR_BASH
 from ensemake.member.setting import set_texts
 from ensemake.paths import VARIABLES, left_in_path
+from ensemake.store.faults import database_problems, shared_problems
 from ensemake.sweep.expressions import expression, template
 from ensemake.sweep.members import axes, expand
 from ensemake.sweep.spaces import Axis, axis, check_name
@@ -114,7 +115,7 @@ def check_config(document: Document, base: Path = Path()) -> Config:
     """Check a parsed config: its shape, and of what is sound there, what its keys mean together."""
     faults = _shape_faults(document)
     config = Config.model_validate(_sound(document.data, faults) if faults else document.data)
-    problems = [*_names(config), *_results(config)]
+    problems = [*_names(config), *_results(config), *database_problems(config, base)]
     if not config.entities and not faults:
         problems.append(((), "describes nothing to run; give models or ensembles"))
     for name in config.entities:
@@ -164,7 +165,7 @@ def _shape_faults(document: Document) -> list[Fault]:
 def _sound(data: Any, faults: list[Fault]) -> dict[str, Any]:
     """Leave out every model, ensemble and top-level key with a fault of shape."""
     top = dict(data) if isinstance(data, dict) else {}
-    for kind in ("models", "ensembles"):
+    for kind in ("models", "ensembles", "databases"):
         if isinstance(top.get(kind), dict):
             top[kind] = dict(top[kind])
     for key, *inner in (fault.path for fault in faults if fault.path):
@@ -185,6 +186,8 @@ def _names(config: Config) -> Iterator[Problem]:
     for name in config.entities:
         kind = "models" if name in config.models else "ensembles"
         rule = rule_name(name)
+        if name in config.databases:
+            yield ("databases", name), f"is the name of one of the {kind} too; rename one of them"
         if name in RESERVED_ENTITIES:
             yield (kind, name), f"{name!r} is a name of ensemake's own; rename it"
         if rule in own or rule in TARGETS:
@@ -226,6 +229,7 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
         *_choices(config, entity, upstream),
         *_files(entity, base, base / root(config)),
         *_batch(entity),
+        *shared_problems(config, name),
         *_checks(entity),
         *_programs(entity, base),
     ]

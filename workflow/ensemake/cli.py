@@ -241,10 +241,14 @@ def preview_command(question: Question, entities: Sequence[str], at_once: int | 
 @asked
 def status_command(question: Question, entities: Sequence[str], watch: bool) -> None:
     """Tell what became of every member."""
+    from ensemake.store.news import news_lines
+
     _, works = question.ran(entities)
+    roots = {work.layout.root for work in works}
     with suppress(KeyboardInterrupt):
         while True:
             lines, is_over = _look(works)
+            lines += [line for root in roots for line in news_lines(root)]
             if watch:
                 click.clear()
             click.echo("\n".join([*lines, *question.unknown]))

@@ -20,9 +20,12 @@ from socket import socket
 
 from ensemake.batch.allocation import Node
 from ensemake.batch.processes import End, Processes, Task
+from ensemake.store.relay import Link, Relay
+
+RELAYS: list[Relay] = []  # of this agent
 
 # Not by PYTHONPATH, which is the members' own.
-START = f"import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r}); " + (
+START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " + (
     "from ensemake.batch.node_agent import serve; sys.exit(serve())"
 )
 # What a job step inherits from the steps and options around it and would take for its own.
@@ -67,6 +70,10 @@ class Agent:
     def start(self, task: Task) -> None:
         """Have the member started there."""
         self._say(asdict(task))
+
+    def relay(self, link: Link) -> None:
+        """Have a store be reached there."""
+        self._say({"store": asdict(link)})
 
     def stop(self) -> None:
         """Have all members there ended, and the agent with them."""
@@ -162,6 +169,8 @@ def serve() -> int:
             processes.stop()
         for end in processes.ended():
             _tell(end)
+    for relay in RELAYS:
+        relay.close()
     return 0
 
 
@@ -171,12 +180,21 @@ def _tell(end: End) -> None:
         os.write(sys.stdout.fileno(), json.dumps(asdict(end)).encode() + b"\n")
 
 
+def _relay(link: Link) -> None:
+    try:
+        RELAYS.append(Relay(link))
+    except OSError as error:  # only SmartRedis needs it
+        print(f"ensemake: no store for SmartRedis on this node: {error}", file=sys.stderr)
+
+
 def _obey(lines: list[bytes] | None, processes: Processes) -> bool:
     """Start the members; the first line, our environment, has no number. False at the end."""
     for line in lines or []:
         order = json.loads(line)
         if "number" in order:
             processes.start(Task(**order))
+        elif "store" in order:
+            _relay(Link(**order["store"]))
         else:
             os.environ.update(order)
     return lines is not None

@@ -15,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -23,11 +24,21 @@ from ensemake.batch.allocation import Node, allocation, own_node, workload_manag
 from ensemake.batch.node_agent import Agent, forget_step, serve
 from ensemake.batch.placement import THREADS, Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
+from ensemake.batch.sharing import (
+    blame,
+    close_store,
+    going_on,
+    own_share,
+    shared_store,
+    store_lock,
+    without_share,
+)
 from ensemake.config.schema import Resource
 from ensemake.member.command import member_outputs, resource
-from ensemake.member.plan import Inputs, Plan, Planned, read_plan
+from ensemake.member.plan import Inputs, Plan, Planned, Shared, read_plan
 from ensemake.member.state import is_complete
 from ensemake.paths import share
+from ensemake.store.store import Store
 
 QUIET_S = 30.0  # a line of progress after this time at the latest
 NAMED = 10  # how many failed members the last lines name
@@ -110,7 +121,8 @@ class Item:
 class Leader:
     """Gives members room: starts them as processes of its own, or through agents on other nodes.
 
-    Members of plans that follow start as soon as those that they take from have completed.
+    Members of plans that follow start as soon as those that they take from have completed. Those
+    that share a store start once it answers, and each plan keeps its share of the room.
     """
 
     def __init__(self, file: Path, plans: Sequence[Plan], nodes: list[Node]) -> None:
@@ -120,6 +132,7 @@ class Leader:
         self._threads = {p.entity: threads_environ(p, self._needs[p.entity]) for p in plans}
         self._room, self._own = Room(nodes), own_node(os.environ, nodes)
         self._counts, self._failed = Counter[str](), list[tuple[Item, End, str]]()
+        self._done: list[Item] = []
         self._running: dict[int, tuple[Slot, float]] = {}
         members = [(plan, member) for plan in plans for member in plan.members]
         self._items = [Item(number, *both) for number, both in enumerate(members)]
@@ -129,10 +142,14 @@ class Leader:
         self._held = Counter[int]()  # for how many each of those still waits
         forget_step()
         self._processes, self._selector = Processes(), selectors.DefaultSelector()
-        self._selector.register(self._processes.wake, selectors.EVENT_READ)
+        self._selector.register(self._processes.wake, selectors.EVENT_READ, self._wake)
         self._agents: dict[str, Agent] = {}
+        self._shared, self._fault = plans[0].store, ""
+        self._store: Store | None = None
         self._sort(self._incomplete())
         self._open(nodes)
+        if self._shared and self._left:
+            self._open_store(nodes)
 
     @property
     def was_stopped(self) -> bool:
@@ -149,15 +166,26 @@ class Leader:
         self._start_members()
         while self._running or (any(self._ready.values()) and self._is_opening()):
             for key, _ in self._selector.select(self._progress.remaining()):
-                self._hear(key.data) if key.data else self._wake()
+                key.data()
             self._start_members()
             self._progress.show(self._counts, len(self._running))
         self._dismiss()
+        self._close_store()
         self._report(time.monotonic() - began)
         return not self._failed and not self._left
 
+    @property
+    def fault(self) -> str:
+        """What went wrong with the store that the members share; "" if nothing did."""
+        return self._fault
+
     def _is_opening(self) -> bool:
-        return not self._stopped and any(not agent.ready for agent in self._agents.values())
+        agents = any(not agent.ready for agent in self._agents.values())
+        return not self._stopped and (agents or self._awaits_store)
+
+    @property
+    def _awaits_store(self) -> bool:
+        return self._store is not None and not self._store.is_ready
 
     def _incomplete(self) -> list[Item]:
         """Skipping costs a read here, and a bash if run.sh were left to find out."""
@@ -196,25 +224,52 @@ class Leader:
         self._is_crowded = len(places) > 1 or len(names) > len(set(names))
         first = [slot for name, cut in places.items() for slot in cut[: members[name]]]
         used = {slot.nodes[0] for slot in first if len(slot.nodes) == 1}
+        if self._shared:  # an agent has the store's socket there
+            used.update(name for slot in first for name in slot.nodes)
         by_name = {node.name: node for node in nodes}
         for name in sorted(used - {self._own}) if self._left else ():
             log = self._record.path.with_suffix(f".{name}.log")
             agent = self._agents[name] = Agent(by_name[name], os.environ, log)
             self._room.close(name)
             self._processes.others.add(agent.process.pid)
-            self._selector.register(agent, selectors.EVENT_READ, agent)
+            self._selector.register(agent, selectors.EVENT_READ, partial(self._hear, agent))
 
     def _start_members(self) -> None:
-        for entity, ready in self._ready.items():
-            while ready and not self._stopped:
-                blocking = ready[0].plan.blocking(ready[0].member)
-                if blocking:
-                    self._block(ready.popleft(), blocking)
-                    continue
-                slot = self._room.take(self._needs[entity])
-                if slot is None:
-                    break
-                self._start(ready.popleft(), slot)
+        """Start what there is room for."""
+        if not self._shared:
+            for entity in self._ready:
+                self._start_of(entity)
+        elif not self._awaits_store:
+            while self._start_in_turn():
+                pass
+
+    def _start_in_turn(self) -> bool:
+        """Start a member of the plan that has fewest running: they talk, so each keeps its share.
+
+        A plan of which none runs is waited for.
+        """
+        running = Counter(self._items[number].plan.entity for number in self._running)
+        for entity in sorted(filter(self._ready.get, self._ready), key=running.__getitem__):
+            if self._start_of(entity, 1):
+                return True
+            if not running[entity]:
+                return False
+        return False
+
+    def _start_of(self, entity: str, most: int | None = None) -> int:
+        """Start members of one plan, no more than `most`; return how many."""
+        ready, started = self._ready[entity], 0
+        while ready and not self._stopped and started != most:
+            blocking = ready[0].plan.blocking(ready[0].member)
+            if blocking:
+                self._block(ready.popleft(), blocking)
+                continue
+            slot = self._room.take(self._needs[entity])
+            if slot is None:
+                break
+            self._start(ready.popleft(), slot)
+            started += 1
+        return started
 
     def _block(self, item: Item, blocking: str) -> None:
         """Leave out a member that takes from one that has not completed."""
@@ -241,6 +296,8 @@ class Leader:
         variables = slot_environ(slot, needs, os.environ) | self._threads[item.plan.entity]
         if needs.tasks > 1 and "SLURM_JOB_ID" not in os.environ:
             variables |= self._for_mpirun(slot, member)
+        if self._store and self._shared:
+            variables |= own_share(self._store, self._shared, item.plan, member)
         command = gathering(item.plan, member, self._file)
         task = Task(item.number, member.directory, member.digest, variables, slot.gpus, command)
         agent = self._agents.get(slot.nodes[0]) if len(slot.nodes) == 1 else None
@@ -286,9 +343,12 @@ class Leader:
         self._room.give_back(slot, self._needs[item.plan.entity])
         self._counts[end.status] += 1
         nodes = ",".join(slot.nodes)
-        if end.status != "completed":
+        if end.status == "completed":
+            self._done.append(item)
+        else:
             code = "" if end.exit_code is None else f", exit code {end.exit_code}"
             self._failed.append((item, end, f"{code}, on {nodes}"))
+            self._look_at_store(item)
         seconds = round(time.monotonic() - began, 3)
         self._tell(item, end.status, exit_code=end.exit_code, nodes=nodes, elapsed_s=seconds)
         self._release(item)
@@ -297,10 +357,59 @@ class Leader:
         """Start no more members and have the running ones end; they write their status."""
         say(f"{name}: ending {len(self._running)} members")
         self._record.write("stop", signal=name)
+        self._end_members()
+
+    def _end_members(self) -> None:
         self._stopped = True
         self._processes.stop()
         for agent in self._agents.values():
             agent.stop()
+
+    def _open_store(self, nodes: Sequence[Node]) -> None:
+        assert self._shared is not None
+        self._shared = going_on(self._shared, self._counts["skipped"])
+        try:
+            self._store = store = shared_store(self._shared, nodes)
+        except (OSError, ValueError) as error:
+            self._lose_store(str(error))
+            return
+        self._processes.others.add(store.process.pid)
+        self._selector.register(store, selectors.EVENT_READ, self._hear_store)
+        if store.lacks:
+            say(f"{store.name}: {store.lacks}")
+
+    def _hear_store(self) -> None:
+        assert self._store is not None
+        was_ready, fault = self._store.is_ready, self._store.hear()
+        if self._store.is_ready and not was_ready:
+            for agent in self._agents.values():
+                agent.relay(self._store.link)
+        if fault:
+            self._selector.unregister(self._store)
+            self._lose_store(fault)
+
+    def _look_at_store(self, item: Item) -> None:
+        """Members that fail as their store ends are told why, though its keeper has not said."""
+        if self._store and self._store.is_ready and not self._store.is_running:
+            blame(item.member, f"{self._store.name}: the server has ended")
+
+    def _lose_store(self, fault: str) -> None:
+        """Without it members cannot go on."""
+        if not self._fault:
+            self._fault = fault
+            say(f"{self._shared and self._shared.name}: {fault}; all that share it are ended")
+            self._record.write("store", fault=fault)
+            self._end_members()
+
+    def _close_store(self) -> None:
+        """Have it save what the members have left, and end it."""
+        if not (self._store and self._shared):
+            return
+        done = {f"{i.plan.entity}/{i.member.name}": i.member.digest for i in self._done}
+        fault = close_store(self._store, self._shared, done, is_lost=bool(self._fault))
+        if fault:
+            self._fault = fault
+            say(f"{self._shared.name}: its data are not saved: {fault}")
 
     def _dismiss(self) -> None:
         for agent in self._agents.values():
@@ -416,16 +525,38 @@ def run_batch(path: Path) -> int:
     carries_on = os.environ.pop(CARRY_ON, "")  # not for members
     plan, nodes = read_plan(path), allocation(os.environ)
     plans = [plan, *plan.followers]
+    nodes = without_share(plan.store, nodes)
     for one in plans:
         needs = needs_here(one, nodes)
         if not Room(nodes).width(needs):
             say(f"{one.entity}: a member needs {_words(needs)}; it fits nowhere. There is:")
-            for node in nodes:
-                say(f"  {_words(node)}")
+            _say_nodes(nodes)
             return 1
-    leader = Leader(path, plans, nodes)
-    all_complete = leader.run()
-    return 0 if all_complete or (carries_on and not leader.was_stopped) else 1
+    if plan.store and not _fit_together(plan.store, plans, nodes):
+        return 1
+    with store_lock(plan.store):
+        leader = Leader(path, plans, nodes)
+        all_complete = leader.run()
+    ends_well = all_complete or (carries_on and not leader.was_stopped)
+    return 0 if ends_well and not leader.fault else 1
+
+
+def _fit_together(store: Shared, plans: Sequence[Plan], nodes: Sequence[Node]) -> bool:
+    """Tell whether there is room for a member of each plan at once; they talk to each other."""
+    room, needs = Room(nodes), {plan.entity: needs_here(plan, nodes) for plan in plans}
+    if all(room.take(one) for one in needs.values()):
+        return True
+    say(f"{store.name}: of each that shares it a member has to run at the same time, and they need")
+    for entity, one in needs.items():
+        say(f"  {entity}: {_words(one)}")
+    say("together, which does not fit. There is:")
+    _say_nodes(nodes)
+    return False
+
+
+def _say_nodes(nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        say(f"  {_words(node)}")
 
 
 def _words(thing: Needs | Node) -> str:

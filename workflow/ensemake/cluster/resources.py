@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from math import ceil
 from shlex import join, quote
 
-from ensemake.config.schema import BatchSettings, Model, Resource
+from ensemake.config.batch import BatchSettings
+from ensemake.config.schema import Model, Resource
 from ensemake.member.launchers import option_words
 
 PLUGIN_NAMES = {"queue": "slurm_partition", "account": "slurm_account"}

@@ -6,8 +6,10 @@ checked here is the shape; what the keys mean together is checked in `check`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from ensemake.config.batch import BatchSettings
+from ensemake.config.database import Database
 from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric, Series
 from ensemake.config.plots import Drawn, Function, picture_name
@@ -55,29 +57,6 @@ class Files(Section):
         "set, dotted for nesting; Jinja2 over the parameters",
     )
     create: bool = Field(False, description="make keys of `set` that are not there")
-
-
-class BatchSettings(Section):
-    """Many members in one cluster job."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    size: Count | None = Field(None, description="members per job; default all of them")
-    nodes: Count = Field(1, description="nodes of the job")
-    runtime: Count | Text | None = Field(None, description="time limit of the job, minutes")
-    queue: Text | None = Field(None, description="queue or partition")
-    account: Text | None = Field(None, description="account to charge")
-    batch_args: dict[str, Text | int | float | None] = Field(
-        {}, description="further options of the submit command, without dashes"
-    )
-    preamble: list[Text] = Field(
-        [], description="shell lines before the members, such as `module load foo`"
-    )
-    with_: Name | None = Field(
-        None,
-        alias="with",
-        description="an entity that this one takes from: run its members in the same jobs",
-    )
 
 
 Resource = Text | int | float
@@ -140,6 +119,15 @@ class Model(Section):
     batch_settings: BatchSettings | None = Field(
         None, description="many members in one job; see below"
     )
+    database: Name | None = Field(
+        None, description="a store of `databases` that its members share with others; see store.md"
+    )
+    key_prefixing: bool = Field(
+        False, description="with a store: the keys that a SmartRedis client writes get its name"
+    )
+    reads_from: list[Name] = Field(
+        [], description="with a store: entities whose prefixed keys SmartRedis clients may read"
+    )
 
     @property
     def pictures(self) -> list[str]:
@@ -201,6 +189,9 @@ class Config(Section):
     )
     models: dict[Name, Model] = Field({}, description="single runs; see below")
     ensembles: dict[Name, Ensemble] = Field({}, description="sweeps; see below")
+    databases: dict[Name, Database] = Field(
+        {}, description="stores in memory that members share while they run; see store.md"
+    )
 
     @property
     def entities(self) -> dict[str, Model]:
@@ -209,10 +200,13 @@ class Config(Section):
         return {name: self._prepared(entity) for name, entity in found.items()}
 
     def _prepared(self, entity: Model) -> Model:
-        if not self.preamble and not self.labels:
-            return entity
-        lines, labels = [*self.preamble, *entity.preamble], {**self.labels, **entity.labels}
-        return entity.model_copy(update={"preamble": lines, "labels": labels})
+        update: dict[str, Any] = {}
+        if self.preamble or self.labels:
+            lines, labels = [*self.preamble, *entity.preamble], {**self.labels, **entity.labels}
+            update |= {"preamble": lines, "labels": labels}
+        if entity.database in self.databases:  # whose job runs all that share it
+            update["batch_settings"] = self.databases[str(entity.database)].batch_settings
+        return entity.model_copy(update=update) if update else entity
 
 
 def without_values(entity: Model) -> Model:

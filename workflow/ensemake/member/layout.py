@@ -132,6 +132,11 @@ def layout(config: Config, entity: str) -> Layout:
     return Layout(root(config), entity, entity in config.models)
 
 
+def store_layout(root: Path, name: str) -> Layout:
+    """Return the paths of a store in memory, which has its place beside the entities."""
+    return Layout(root, name, True)
+
+
 def root(config: Config) -> Path:
     """Return the folder of an experiment's results."""
     return Path(expanded_path(config.results)) / config.experiment

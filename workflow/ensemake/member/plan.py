@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.atomic import PRIVATE, write_atomically
+from ensemake.config.database import Database
 from ensemake.config.run import as_list
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Config, Ensemble, Model, without_values
@@ -52,6 +53,30 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """The store that all members of a batch share.
+
+    Parameters
+    ----------
+    name, settings
+        As the config has them.
+    data, state
+        Its folders: among the results, and of markers and logs.
+    is_loaded
+        Whether it goes on with what it has saved.
+    prefixes
+        Of keys, by the names of the entities whose keys others read.
+    """
+
+    name: str
+    settings: Database
+    data: str
+    state: str
+    is_loaded: bool
+    prefixes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Plan:
     """Members that are generated, or run in one batch, together."""
 
@@ -61,6 +86,7 @@ class Plan:
     forced: int = 0  # when -R or -F asked for it, in ns: what has finished runs again
     origins: Mapping[str, Origin] = field(default_factory=dict)  # of what the members take
     followers: Sequence["Plan"] = ()  # members of others that are run in the same job
+    store: Shared | None = None  # of this job
 
     def known(self, member: Planned) -> dict[str, Any]:
         """Return all that templates may use: a member's values, and those of its inputs."""
@@ -87,6 +113,9 @@ class Plan:
         more: dict[str, Any] = {"origins": origins} if origins else {}
         if self.followers:
             more["followers"] = [plan._as_data() for plan in self.followers]
+        if self.store:
+            store = {**vars(self.store), "settings": self.store.settings.model_dump()}
+            more["store"] = store
         return {**data, "forced": self.forced, **more}
 
 
@@ -111,8 +140,9 @@ def _as_plan(data: Mapping[str, Any]) -> Plan:
     members = [_as_planned(member) for member in data["members"]]
     origins = {name: _as_origin(one) for name, one in data.get("origins", {}).items()}
     followers = list(map(_as_plan, data.get("followers", ())))
-    settings = _settings(data["settings"])
-    return Plan(data["entity"], settings, members, data["forced"], origins, followers)
+    settings, store = _settings(data["settings"]), data.get("store")
+    shared = store and Shared(**{**store, "settings": Database.model_validate(store["settings"])})
+    return Plan(data["entity"], settings, members, data["forced"], origins, followers, shared)
 
 
 def _as_planned(data: Mapping[str, Any]) -> Planned:
@@ -138,6 +168,12 @@ def known_values(settings: Model, member: Planned, origins: Mapping[str, Origin]
         if settings.inputs[entity].members == "one"
     }
     return {**taken, **member.values}
+
+
+def key_prefix(entity: str, member: str) -> str:
+    """Return what a member's keys in a store begin with: its name, which no other has."""
+    is_named = member == entity or member.startswith(f"{entity}_")
+    return member if is_named else f"{entity}_{member}"
 
 
 def chain_of(settings: Model, inputs: Inputs, origins: Mapping[str, Origin]) -> list[Any]:

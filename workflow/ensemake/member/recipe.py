@@ -38,6 +38,7 @@ def gather_recipe(entity: Model, base: Path) -> list[dict[str, Any]]:
         "unknown_tags": entity.files.unknown_tags,
         **_written(entity.files),
         **({"inputs": _inputs(entity)} if entity.inputs else {}),
+        **({"database": _store(entity)} if entity.database else {}),
     }
     return [{**_command(first, base), **shared}, *(_command(other, base) for other in others)]
 
@@ -66,6 +67,11 @@ def _command(run: RunSettings, base: Path) -> dict[str, Any]:
 def _inputs(entity: Model) -> dict[str, Any]:
     """Which files are taken under which names; of whom, the digests of those members tell."""
     return {name: [taken.members, taken.files] for name, taken in entity.inputs.items()}
+
+
+def _store(entity: Model) -> list[Any]:
+    """Which store, and under which keys: never its address."""
+    return [entity.database, entity.key_prefixing, entity.reads_from]
 
 
 def _plain(words: Iterable[object]) -> list[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.cluster.resources import pbs_words
-from ensemake.config import schema
+from ensemake.config import batch
 from ensemake.config.faults import ConfigError, Fault
 from ensemake.member.launcher_options import OptionValue, minutes
 from ensemake.member.launchers import option_words
@@ -45,7 +45,7 @@ class BatchSettings(Face):
         Whose words the setters write: slurm or pbs.
     """
 
-    section = schema.BatchSettings
+    section = batch.BatchSettings
     home = ("models", "models", "batch_settings")
 
     size: Key[int | None] = Key()

@@ -13,7 +13,7 @@ from ensemake.config.faults import did_you_mean
 from ensemake.config.run import as_list
 from ensemake.config.scalars import keys_of
 from ensemake.config.yamlfile import Document
-from ensemake.errors import EntityExistsError
+from ensemake.errors import EntityExistsError, UnsupportedError
 from ensemake.member.expansion import Expansion
 from ensemake.member.layout import located
 from ensemake.python import values
@@ -43,9 +43,15 @@ class Entity(Face):
     checks: Key[list[dict[str, str]]] = Key()
     restart: Key[dict[str, Any] | None] = Key()
     metrics: Key[dict[str, Any]] = Key()
+    series: Key[dict[str, Any]] = Key()
     labels: Key[dict[str, str]] = Key()
     plots: Key[list[dict[str, Any] | str] | None] = Key()
     resources: Key[dict[str, Any]] = Key()  # beside those of the run settings, and before them
+    database: Key[str | None] = Key(
+        lambda entity, store: None if store is None else values.entity_name(store)
+    )
+    key_prefixing: Key[bool] = Key()
+    reads_from: Key[list[str]] = Key(lambda entity, others: [*map(values.entity_name, others)])
     run_settings = Parts(RunSettings)
     batch_settings = Part(BatchSettings)
 
@@ -67,6 +73,11 @@ class Entity(Face):
         self.batch_settings = batch_settings
         for key, value in keys.items():
             setattr(self, key, value)
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether its members run in one job with others: in a batch, or beside a store."""
+        return self.batch_settings is not None or self.database is not None
 
     @property
     def path(self) -> str:
@@ -132,6 +143,29 @@ class Entity(Face):
         """Pass parameters as arguments as well: those named, or those chosen at creation."""
         if names is not None:
             self.params_as_args = names
+
+    def enable_key_prefixing(self) -> None:
+        """Have what SmartRedis writes into the store begin with the names of members."""
+        self.key_prefixing = True
+
+    def disable_key_prefixing(self) -> None:
+        """Have it written without them."""
+        self.key_prefixing = False
+
+    def query_key_prefixing(self) -> bool:
+        """Return whether keys are prefixed."""
+        return self.key_prefixing
+
+    def register_incoming_entity(self, incoming_entity: "Entity") -> None:
+        """Let programs read what another one, which shares the store, writes with prefixes."""
+        name = getattr(incoming_entity, "ensemble", None) or incoming_entity
+        self.reads_from = dict.fromkeys([*self.reads_from, values.entity_name(name)])
+
+    def colocate_db(self, *arguments: Any, **keys: Any) -> None:
+        """Raise an error that says what there is in place of a store for each member."""
+        raise UnsupportedError("no store for each member alone; share one: database=db")
+
+    colocate_db_tcp = colocate_db_uds = colocate_db
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config: what the entity has, and what its settings have."""

@@ -36,9 +36,10 @@ from ensemake.member.state import job_of
 from ensemake.paths import expanded_path, share, snakefile
 from ensemake.python.batch_settings import BATCH_CLASSES, BatchSettings
 from ensemake.python.container import Singularity
+from ensemake.python.database import STARTS, Database
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import SrunSettings, run_settings
-from ensemake.python.loading import loaded
+from ensemake.python.loading import loaded, loaded_databases
 from ensemake.python.named_output import link_output
 from ensemake.python.settings import RunSettings
 from ensemake.python.slurm_allocation import step_environ
@@ -102,6 +103,7 @@ class Experiment:
         self.head = {"experiment": folder.name, "results": self.place.shown(folder.parent)}
         self.written: set[str] = set()
         self.entities: dict[str, Item] = {}
+        self.databases: dict[str, Database] = {}
         self._children: list[subprocess.Popen[bytes]] = []  # kept so that they are reaped
 
     @property
@@ -180,10 +182,9 @@ class Experiment:
     ) -> Model:
         """Return a new model; one of that name is replaced. See `Model`."""
         self._check_name(name, path)
-        if enable_key_prefixing:
-            raise UnsupportedError("there is no database whose keys could be prefixed")
         if not isinstance(run_settings, RunSettings | list):
             raise TypeError(f"run_settings come from create_run_settings, not {run_settings!r}")
+        keys |= {"key_prefixing": True} if enable_key_prefixing else {}
         model = Model(name, self.place, run_settings, params, batch_settings, **keys)
         self.entities[name] = model
         return model
@@ -219,6 +220,30 @@ class Experiment:
         self.entities[name] = ensemble
         return ensemble
 
+    def create_database(
+        self,
+        port: int = 0,
+        path: str | os.PathLike[str] | None = None,
+        db_nodes: int = 1,
+        interface: str | None = None,
+        db_identifier: str = "orchestrator",
+        batch_settings: BatchSettings | None = None,
+        **keys: Any,
+    ) -> Database:
+        """Return a new store in memory, for ``database=`` of those that share it; see `Database`.
+
+        It runs in one job with them, the one that ``batch_settings`` describe.
+        """
+        self._check_name(db_identifier, path)
+        keys |= {"port": port, "nodes": db_nodes, "interface": interface}
+        store = Database(db_identifier, batch_settings, keys)
+        self.databases[db_identifier] = store
+        return store
+
+    def reconnect_orchestrator(self, checkpoint: str) -> Database:
+        """Raise an error that says what there is in place of stores that outlive a script."""
+        raise UnsupportedError(f"{STARTS}; with save=True (the default) it goes on with its data")
+
     def _check_name(self, name: str, path: str | os.PathLike[str] | None) -> None:
         if not isinstance(name, str):
             raise AttributeError(f"a model or an ensemble needs a name, which is text, not {name}")
@@ -233,6 +258,7 @@ class Experiment:
             kind: {item.name: item.as_config() for item in own if isinstance(item, of_kind)}
             for kind, of_kind in KINDS.items()
         }
+        found["databases"] = {name: store.as_config() for name, store in self.databases.items()}
         kept = {kind: part for kind, part in found.items() if part or kind in self.written}
         return {**self.head, **kept}
 
@@ -261,6 +287,8 @@ class Experiment:
             for kind in ("models", "ensembles"):
                 kept = {k: v for k, v in saved.get(kind, {}).items() if k in running}
                 data[kind] = {**kept, **data.get(kind, {})}
+            if stores := {**saved.get("databases", {}), **data.get("databases", {})}:
+                data["databases"] = stores
         return data
 
     @property
@@ -307,9 +335,10 @@ class Experiment:
         self.name = known.get("name", config["experiment"])
         self.launcher = known.get("launcher", "local")
         self.place = Place(base, Path(os.path.abspath(root)), self.as_config)
-        self.head = {key: config[key] for key in config if key not in KINDS}
+        self.head = {k: config[k] for k in config if k not in {*KINDS, "databases"}}
         self.written = set(config)
         self.entities = dict(loaded(config, self.place, self.launcher))
+        self.databases = loaded_databases(config, self.launcher)
         self._children = []
 
     def _document(self) -> Document:
@@ -481,8 +510,8 @@ class Experiment:
         wanted = {model.name for model in models}
         owners = {self._owner(model).name: self._owner(model) for model in models}
         for owner in owners.values():
-            if owner.batch_settings or force:
-                what = "runs its members in batches" if owner.batch_settings else "is forced whole"
+            if owner.is_batched or force:
+                what = "runs its members in batches" if owner.is_batched else "is forced whole"
                 raise UnsupportedError(f"{owner.name} {what}: start {owner.name}, not a member")
         return [
             str(work.layout.done(work.layout.place(member.name, member.directory)))
@@ -493,7 +522,7 @@ class Experiment:
 
     def _run_rule(self, item: Item) -> str:
         rule = rule_name(item.name)
-        return f"batch_{rule}" if item.batch_settings else rule
+        return f"batch_{rule}" if item.is_batched else rule
 
     def _profile(self, alloc: str | None) -> str:
         """Return the profile of the launcher: the user's own, if there is one."""
@@ -506,7 +535,7 @@ class Experiment:
         return str(own if own.is_dir() else share() / "profiles" / name)
 
     def _has_batches(self) -> bool:
-        return any(item.batch_settings for item in self.entities.values())
+        return any(item.is_batched for item in self.entities.values())
 
     def _wait(
         self, process: subprocess.Popen[bytes], items: list[Item], kill_on_interrupt: bool
@@ -758,6 +787,8 @@ class Experiment:
         flat = [x for arg in args for x in (arg if isinstance(arg, list | tuple) else [arg])]
         own = [item for item in self.entities.values() if not _ensemble_of(item)]
         for item in flat:
+            if isinstance(item, Database):
+                raise UnsupportedError(STARTS)
             if not isinstance(item, Model | Ensemble):
                 raise TypeError(f"expected a model or an ensemble, not {item!r}")
             if item.place.folder != self.place.folder:
@@ -796,7 +827,7 @@ def _ensemble_of(item: Item) -> str | None:
 
 def _allocation_of(items: list[Item]) -> str | None:
     """Return the allocation that settings name; batches are jobs of their own."""
-    settings = [item.run_settings for item in items if not item.batch_settings]
+    settings = [item.run_settings for item in items if not item.is_batched]
     found = {run.alloc if isinstance(run, SrunSettings) else None for run in settings}
     if len(found) > 1:
         raise UnsupportedError("entities of different allocations (alloc=) are started one by one")

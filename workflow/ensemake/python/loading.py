@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.python.batch_settings import BATCH_KINDS, BatchSettings
+from ensemake.python.database import Database
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import CLASSES
 from ensemake.python.settings import RunSettings
@@ -19,6 +20,21 @@ def loaded(config: Mapping[str, Any], place: Place, launcher: str) -> dict[str, 
         for key, kind in kinds.items()
         for name, entry in config.get(key, {}).items()
     }
+
+
+def loaded_databases(config: Mapping[str, Any], launcher: str) -> dict[str, Database]:
+    """Return the stores of a config as objects."""
+    return {
+        name: _database(name, entry, launcher)
+        for name, entry in config.get("databases", {}).items()
+    }
+
+
+def _database(name: str, entry: Mapping[str, Any], launcher: str) -> Database:
+    batch = entry.get("batch_settings")
+    own = {key: value for key, value in entry.items() if key != "batch_settings"}
+    settings = None if batch is None else _batch_settings(batch, launcher)
+    return Database.of(own, name=name, batch_settings=settings)
 
 
 def _entity(

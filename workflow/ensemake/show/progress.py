@@ -60,7 +60,7 @@ class Tally:
 
     def left_s(self, now: float) -> float | None:
         """Seconds until all have ended, at the pace so far; None before the first has."""
-        if not self.over.total():
+        if not (self.over.total() and self.began):
             return None
         return (self.total - self.over.total()) * (now - self.began) / self.over.total()
 

@@ -98,7 +98,7 @@ class ExperimentRules:
     @property
     def sources(self) -> "list[EntityRules]":
         """Those whose ends others wait for, or whose members end in jobs of others."""
-        return [entity for entity in self.entities if entity.is_source or entity.rides_with]
+        return [entity for entity in self.entities if entity.is_source or entity.has_companions]
 
     def verdicts(self, wildcards: object) -> list[str]:
         """Markers of the sources whose members all completed, as far as some are to run."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ensemake.atomic import LARGEST, read_whole
 from ensemake.batch.runner import CARRY_ON
 from ensemake.cluster.resources import batch_resources, member_resources
-from ensemake.config.schema import BatchSettings, Resource
+from ensemake.config.batch import BatchSettings
+from ensemake.config.schema import Resource
 from ensemake.member.command import resource
 from ensemake.workflow.todo import Todo
 

@@ -20,11 +20,13 @@ from ensemake.atomic import PRIVATE, clear_dead, write_atomically
 from ensemake.check import expanded
 from ensemake.errors import RunningError, file_fault
 from ensemake.lock import hold
-from ensemake.member.plan import Plan, Planned, Work, plan_id, save_work
+from ensemake.member.layout import store_layout
+from ensemake.member.plan import Plan, Planned, Shared, Work, key_prefix, plan_id, save_work
 from ensemake.member.state import State, StatusFile, state
 from ensemake.results.collect import results_state
 from ensemake.results.outcomes import read_collected
 from ensemake.show.progress import CARRYING_ON, EXPECTED
+from ensemake.store.saved import read_saved
 from ensemake.sweep.upstream import choices, takes_from
 from ensemake.workflow.entity_paths import EntityPaths
 from ensemake.workflow.faults import ExitOnFaults
@@ -59,11 +61,23 @@ class Todo(EntityPaths):
 
         A job of one member that fails holds up just what needs it, which is as it should be.
         """
+        return any(one._is_waited_for for one in self.together)
+
+    @property
+    def _is_waited_for(self) -> bool:
         takers = [other for other in self.experiment.entities if self in other.sources]
         return any(
             self.is_batched or one.is_batched or one.carries_on or self in one._chosen_from
             for one in takers
         )
+
+    @cached_property
+    def together(self) -> "list[EntityRules]":
+        """Those that share its store and run in one job; itself alone if there is none."""
+        if self.settings.database is None:
+            return [self.experiment.by_name[self.name]]
+        entities = self.experiment.entities
+        return [one for one in entities if one.settings.database == self.settings.database]
 
     @cached_property
     def _chosen_from(self) -> "list[EntityRules]":
@@ -80,11 +94,12 @@ class Todo(EntityPaths):
 
     def wait(self) -> None:
         """Raise Snakemake's exception for what is not known yet; return once all is known."""
-        for source in self.sources:
-            source.wait()
-        for source in self._chosen_from:
-            if source.pending and not source.has_ended:
-                getattr(self.experiment.checkpoints, f"ended_{source.rule}").get()
+        for one in self.together:
+            for source in one.sources:
+                source.wait()
+            for source in one._chosen_from:
+                if source.pending and not source.has_ended:
+                    getattr(self.experiment.checkpoints, f"ended_{source.rule}").get()
 
     @property
     def is_known(self) -> bool:
@@ -119,8 +134,50 @@ class Todo(EntityPaths):
             return []
         if self._is_forced:
             return self.work.planned
+        return self._pending_with_store if self.settings.database else self._incomplete
+
+    @cached_property
+    def _incomplete(self) -> list[Planned]:
         both = zip(self.work.planned, self.states, strict=True)
         return [member for member, (now, _) in both if now != "completed"]
+
+    @property
+    def _pending_with_store(self) -> list[Planned]:
+        """With those that have not completed, those that have, but whose data are not kept."""
+        if not any(one._is_forced or one._incomplete for one in self.together):
+            return []
+        left, kept = {member.name for member in self._incomplete}, self._kept
+        return [
+            member
+            for member in self.work.planned
+            if member.name in left or kept.get(f"{self.name}/{member.name}") != member.digest
+        ]
+
+    @property
+    def _kept(self) -> dict[str, str]:
+        name = str(self.settings.database)
+        is_saved = self.experiment.config.databases[name].save
+        store = store_layout(self.experiment.root, name)
+        return read_saved(store.state, store.directory) if is_saved else {}
+
+    def _shared(self) -> Shared | None:
+        """The store of its job."""
+        name = self.settings.database
+        if name is None:
+            return None
+        settings, store = (
+            self.experiment.config.databases[name],
+            store_layout(self.experiment.root, name),
+        )
+        goes_on = any(len(one.pending) < len(one.work.planned) for one in self.together)
+        read = {other for one in self.together for other in one.settings.reads_from}
+        prefixes = {
+            one.name: [key_prefix(one.name, member.name) for member in one.work.planned]
+            for one in self.together
+            if one.name in read
+        }
+        data, state = str(store.directory), str(store.state)
+        return Shared(name, settings, data, state, settings.save and goes_on, prefixes)
 
     @property
     def _is_forced(self) -> bool:
@@ -149,12 +206,20 @@ class Todo(EntityPaths):
         pending = [member for member in self.pending if member.name not in riding]
         left = [] if self._forced or not pending else self._left_in_queue()
         plans = dict(self.work.chunks(pending, self._forced, left)) if pending else {}
-        followers = [entity for entity in self.experiment.entities if entity.rides_with is self]
-        return dict(self._followed(plan, followers) for plan in plans.values())
+        return dict(self._followed(plan, self._companions) for plan in plans.values())
+
+    @property
+    def _companions(self) -> "list[EntityRules]":
+        """Those whose members run in its jobs."""
+        if self.settings.database:
+            return [one for one in self.together if one.rides_with is self]
+        others = (one for one in self.experiment.entities if not one.settings.database)
+        return [one for one in others if one.rides_with is self]
 
     @cached_property
     def _forced(self) -> int:
-        return time.time_ns() if self._is_forced else 0
+        is_repeated = self.settings.database and len(self._incomplete) < len(self.pending)
+        return time.time_ns() if self._is_forced or is_repeated else 0
 
     def _left_in_queue(self) -> list[str]:
         """Batches that were submitted to a cluster by a run that never learned their end."""
@@ -164,9 +229,18 @@ class Todo(EntityPaths):
 
     @cached_property
     def rides_with(self) -> "EntityRules | None":
-        """The entity in whose jobs members run."""
+        """The entity in whose jobs members run; of those that share a store, the first to run."""
+        if self.settings.database:
+            first = next((one for one in self.together if one.pending), self)
+            return None if first is self else self.experiment.by_name[first.name]
         batch = self.settings.batch_settings
         return self.experiment.by_name[batch.with_] if batch and batch.with_ else None
+
+    @property
+    def has_companions(self) -> bool:
+        """Whether its members may run in jobs of another entity."""
+        batch = self.settings.batch_settings
+        return bool(self.settings.database or (batch and batch.with_))
 
     def _followed(self, plan: Plan, entities: "Iterable[EntityRules]") -> tuple[str, Plan]:
         """Return a plan with those that follow its members, under its id."""
@@ -175,12 +249,15 @@ class Todo(EntityPaths):
             follower for entity in entities if (follower := entity.following(self.name, names))
         ]
         whole = replace(plan, followers=follow) if follow else plan
+        whole = replace(whole, store=self._shared())
         return plan_id(whole), whole
 
     def following(self, source: str, names: set[str]) -> Plan | None:
         """Return a plan of the pending members that follow one of these; None if there are none."""
         if not self.is_known:
             return None
+        if self.settings.database:
+            return self.work.plan(self.pending, self._forced) if self.pending else None
         found = [one for one in self.pending if names.issuperset(dict(one.inputs)[source])]
         return self.work.plan(found, self._forced) if found else None
 

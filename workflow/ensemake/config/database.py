@@ -1,0 +1,64 @@
+"""The config's section on stores in memory, which members share while they run."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ensemake.config.batch import BatchSettings
+from ensemake.config.scalars import Count, Section, Text
+
+# What decides who may come in, and where everything lies, is not to be set by the way.
+OURS = {
+    **dict.fromkeys(("bind", "protected-mode"), "interface says where it listens"),
+    **dict.fromkeys(("port", "tls-port"), "port has a key of its own"),
+    **dict.fromkeys(("maxmemory",), "mem_mb says how much"),
+    **dict.fromkeys(("dir", "dbfilename", "save"), "save says whether its data are kept"),
+    **dict.fromkeys(("loadmodule",), "modules names them"),
+    **dict.fromkeys(("requirepass", "user", "aclfile", "masterauth"), "each run has a password"),
+    **dict.fromkeys(("unixsocket", "unixsocketperm", "logfile"), "ensemake sets it"),
+    **dict.fromkeys(("daemonize", "supervised", "pidfile"), "ensemake starts and ends the server"),
+    **dict.fromkeys(("include", "cluster-enabled", "replicaof"), "it is one server, set up here"),
+}
+
+
+def _directives(settings: dict[str, Text | int]) -> dict[str, Text | int]:
+    for name, value in settings.items():
+        if name.lower() in OURS:
+            raise ValueError(f"{name}: {OURS[name.lower()]}")
+        if not name.replace("-", "").isalnum() or not str(value).isprintable():
+            raise ValueError(f"{name!r}: expected a directive of the server and its value")
+    return settings
+
+
+Directives = Annotated[dict[Text, Text | int], AfterValidator(_directives)]
+
+
+class Database(Section):
+    """A store in memory: a Redis or Valkey server that runs beside those who share it."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="0: any that is free")
+    nodes: Literal[1] = Field(1, description="servers; one")
+    cpus: Count = Field(1, description="CPUs that are kept free for it in a cluster's job")
+    mem_mb: Count | None = Field(
+        None, description="memory that its data may take; what does not fit is refused"
+    )
+    interface: Text | None = Field(
+        None,
+        description="network interface or address it listens on; default: this machine's own "
+        "(loopback), where a job has several nodes that of the node's name",
+    )
+    settings: Directives = Field({}, description="directives of the server, as in its redis.conf")
+    modules: list[Text] = Field(
+        [], description="modules of the server to load in place of ensemake's, which has tensors"
+    )
+    save: bool = Field(
+        True, description="keep the data under results at the end, and go on with them"
+    )
+    server: Text | None = Field(
+        None,
+        description="program; default `valkey-server` or `redis-server` on PATH, else that of "
+        "`ensemake[store]`",
+    )
+    batch_settings: BatchSettings = Field(
+        BatchSettings(), description="the job in which it runs with all who share it"
+    )

@@ -1,0 +1,78 @@
+"""What is wrong with stores, and with those that share them, in a config of sound shape."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ensemake.config.faults import Problem, did_you_mean
+from ensemake.config.schema import Config, Model
+from ensemake.store.program import find_server
+from ensemake.sweep.upstream import takes_from
+
+RESERVED = ("overview.html", "overview.log", "config.json", "runs")
+
+
+def database_problems(config: Config, base: Path) -> Iterator[Problem]:
+    """Yield what is wrong with the stores."""
+    for name, store in config.databases.items():
+        path = ("databases", name)
+        if name in RESERVED:
+            yield path, f"{name!r} is a name of ensemake's own; rename it"
+        if store.batch_settings.size is not None:
+            message = "all that share a store run in one job; leave it out"
+            yield (*path, "batch_settings", "size"), message
+        if store.batch_settings.with_ is not None:
+            yield (*path, "batch_settings", "with"), "a store has a job of its own; leave it out"
+        for item, module in enumerate(store.modules):
+            if not (base / module).is_file():
+                yield (*path, "modules", item), f"there is no file {module}"
+        if not store.batch_settings.preamble:  # which may bring one
+            yield from _server(name, store.server)
+
+
+def _server(name: str, named: str | None) -> Iterator[Problem]:
+    try:
+        find_server(named)
+    except FileNotFoundError as error:
+        path = ("databases", name, *(["server"] if named else []))
+        yield path, str(error).replace("NAME", name)
+
+
+def shared_problems(config: Config, name: str) -> Iterator[Problem]:
+    """Yield what is wrong with how an entity shares a store."""
+    entity, own = config.entities[name], {**config.models, **config.ensembles}[name]
+    if entity.database is None:
+        for key in ("key_prefixing", "reads_from"):
+            if getattr(entity, key):
+                yield (key,), "is for those that share a store; give it a database"
+        return
+    if entity.database not in config.databases:
+        hint = did_you_mean(entity.database, config.databases)
+        yield ("database",), f"there is no {entity.database!r} in databases{hint}"
+        return
+    if own.batch_settings is not None:
+        where = f"databases: {{{entity.database}: {{batch_settings: ...}}}}"
+        yield ("batch_settings",), f"its store's job runs it; write them there ({where})"
+    yield from _companions(config, name, entity)
+
+
+def _companions(config: Config, name: str, entity: Model) -> Iterator[Problem]:
+    """Those that share a store run at the same time, so none waits for the end of another."""
+    others = {n for n, one in config.entities.items() if one.database == entity.database}
+    for source in takes_from(entity):
+        waits = next((n for n in (source, *_all_sources(config, source)) if n in others), None)
+        if waits:
+            message = f"runs beside {waits}, whose end it would wait for; give one of them no store"
+            yield ("database",), message
+    for item, source in enumerate(entity.reads_from):
+        if source not in others:
+            hint = did_you_mean(source, others)
+            yield ("reads_from", item), f"{source!r} does not share {entity.database!r}{hint}"
+        elif not config.entities[source].key_prefixing:
+            message = f"{source} writes its keys without a prefix; give it key_prefixing: true"
+            yield ("reads_from", item), message
+
+
+def _all_sources(config: Config, name: str) -> Iterator[str]:
+    for source in takes_from(config.entities[name]) if name in config.entities else ():
+        yield source
+        yield from _all_sources(config, source)

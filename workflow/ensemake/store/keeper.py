@@ -1,0 +1,294 @@
+"""The process that keeps a store: it starts the server, looks after it, and does not outlive us.
+
+It is told by lines on its standard input, and ends the server when that ends: then whoever started
+it is gone. The kernel ends the server should this process be killed.
+"""
+
+import ctypes
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ensemake.atomic import PRIVATE, read_end, write_atomically
+from ensemake.config.database import Database
+from ensemake.store.address import free_port
+from ensemake.store.resp import Client, ServerError, info
+from ensemake.store.saved import DUMP, PREVIOUS
+
+PDEATHSIG = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
+LOOK_S, TELL_S = 0.2, 5.0  # between looks at the server, between words about it
+PATIENCE_S = 60.0  # for a server that neither answers nor ends
+TRIES = 5  # for a port that somebody takes before the server does
+SAID = 2000  # bytes of its last words
+BEFORE = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ . ")  # process and time, in its log
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a store is to be.
+
+    Parameters
+    ----------
+    name, settings
+        As the config has them.
+    program, modules
+        The server, and what it loads.
+    address
+        Where it listens.
+    folder
+        For its user alone: the socket lies there.
+    data
+        Where its file lies.
+    is_loaded
+        Whether that is read; else one that is there steps aside.
+    log, news
+        Files for what it prints, and for what is told of it while it runs.
+    password
+        Of this run.
+    """
+
+    name: str
+    settings: Database
+    program: str
+    modules: list[str]
+    address: str
+    folder: str
+    data: str
+    is_loaded: bool
+    log: str
+    news: str
+    password: str
+
+    @property
+    def socket(self) -> str:
+        """Path of the Unix socket."""
+        return f"{self.folder}/s"
+
+    def as_json(self) -> str:
+        """Return it as a line."""
+        return json.dumps({**self.__dict__, "settings": self.settings.model_dump(by_alias=True)})
+
+
+def read_order(line: str) -> Order:
+    """Read what `Order.as_json` wrote."""
+    data = json.loads(line)
+    return Order(**{**data, "settings": Database.model_validate(data["settings"])})
+
+
+def directives(order: Order, port: int) -> str:
+    """Return the server's configuration: what the user says, then what is not to be changed."""
+    settings = order.settings
+    memory = f"maxmemory {settings.mem_mb}mb" if settings.mem_mb else "maxmemory 0"
+    lines = [
+        "maxmemory-policy noeviction",
+        *(f"{name} {value}" for name, value in settings.settings.items()),
+        f"bind {order.address}",
+        f"port {port}",
+        "protected-mode yes",
+        f"requirepass {order.password}",
+        f"unixsocket {as_word(order.socket)}",
+        "unixsocketperm 700",
+        memory,
+        'save ""',
+        f"dir {as_word(order.data)}",
+        f"dbfilename {DUMP}",
+        "daemonize no",
+        'logfile ""',
+        *(f"loadmodule {as_word(module)}" for module in order.modules),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_word(text: str) -> str:
+    """Return a text as one word of the server's configuration."""
+    plain = (chr(b) if 32 < b < 127 and b not in b'"\\' else f"\\x{b:02x}" for b in text.encode())
+    return f'"{"".join(plain)}"'
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self.port = 0
+        self._process = self._started()
+
+    @property
+    def pid(self) -> int:
+        """Id of its process."""
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process.poll() is not None
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        """Raise OSError, with its last words, if it does not come up."""
+        for _ in range(TRIES):
+            self.port = self._order.settings.port or free_port(self._order.address)
+            process = self._spawned()
+            if self._comes_up(process):
+                return process
+            if self._order.settings.port or b"in use" not in self._words():
+                break
+        raise OSError(f"the server does not start: {self.last_words()}")
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        words = [self._order.program, "-"]  # no file with the password
+        with open(self._order.log, "wb") as log:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                preexec_fn=partial(_tie, os.getpid()),
+            )
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as file:
+            file.write(directives(self._order, self.port).encode())
+        return process
+
+    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
+        began = time.monotonic()
+        while process.poll() is None and time.monotonic() - began < PATIENCE_S:
+            try:
+                self.ask("PING")
+                return True
+            except ServerError as error:
+                if str(error).startswith("LOADING"):
+                    began = time.monotonic()
+            except OSError:
+                pass
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        return False
+
+    def ask(self, *words: str, patience: float | None = 10) -> Any:
+        """Return its answer to a command."""
+        with Client(self._order.socket, self._order.password, patience) as client:
+            return client.ask(*words)
+
+    def info(self) -> dict[str, str]:
+        """Return what it tells of itself."""
+        with Client(self._order.socket, self._order.password) as client:
+            return info(client)
+
+    def save(self) -> str:
+        """Have it write its file; return why not, "" if it did."""
+        try:
+            self.ask("SAVE", patience=None)
+        except (OSError, ServerError) as error:
+            return f"{error}: {self.last_words()}"
+        return ""
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+    def last_words(self) -> str:
+        """Return the last lines that it printed, without their dates."""
+        lines = self._words().decode(errors="replace").splitlines()
+        return "; ".join([BEFORE.sub("", line) for line in lines if line.strip()][-3:])
+
+    def how_ended(self) -> str:
+        """Say how it ended; who is killed has no last words."""
+        code = self._process.wait()
+        if code < 0:
+            return f"the server was killed by {signal.Signals(-code).name}"
+        return f"the server ended ({code}): {self.last_words()}"
+
+    def _words(self) -> bytes:
+        return read_end(self._order.log, SAID)[0]
+
+
+def _tie(keeper: int) -> None:
+    """In the server's process: it ends with us, and no signal that others get ends it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != keeper:
+        os._exit(1)
+
+
+def keep() -> int:
+    """Keep the store of the order on standard input; what happens to it goes to standard output."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    order = read_order(sys.stdin.readline())
+    try:
+        _keep(order)
+    except OSError as error:
+        _say(failed=str(error))
+    finally:
+        Path(order.news).unlink(missing_ok=True)
+        shutil.rmtree(order.folder, ignore_errors=True)
+    return 0
+
+
+def _keep(order: Order) -> None:
+    _prepare(order)
+    server = Server(order)
+    try:
+        _say(ready={"port": server.port, "pid": server.pid})
+        _look_after(server, order)
+    finally:
+        server.stop()
+
+
+def _prepare(order: Order) -> None:
+    """Make its folder; a file that is not read steps aside, it is never lost."""
+    folder = Path(order.data)
+    folder.mkdir(parents=True, exist_ok=True)
+    Path(order.log).parent.mkdir(parents=True, exist_ok=True)
+    if not order.is_loaded:
+        with suppress(FileNotFoundError):
+            (folder / DUMP).replace(folder / PREVIOUS)
+
+
+def _look_after(server: Server, order: Order) -> None:
+    told = 0.0
+    while not server.has_ended:
+        if select.select([sys.stdin], [], [], LOOK_S)[0]:
+            if sys.stdin.readline().strip() == "save":
+                _say(saved=server.save())
+            return
+        if time.monotonic() - told > TELL_S:
+            told = time.monotonic()
+            _tell(server, order)
+    _say(failed=server.how_ended())
+
+
+def _tell(server: Server, order: Order) -> None:
+    """Write what `ensemake status` shows; on a full disk, or when it is busy, do without."""
+    with suppress(OSError, ServerError, ValueError):
+        told = server.info()
+        keys = told.get("db0", "keys=0").partition("keys=")[2].partition(",")[0]
+        news = {
+            "address": f"{order.address}:{server.port}",
+            "memory": int(told["used_memory"]),
+            "limit": int(told["maxmemory"]),
+            "clients": int(told["connected_clients"]) - 1,  # ourselves
+            "keys": int(keys),
+            "time": time.time(),
+        }
+        write_atomically(Path(order.news), json.dumps(news).encode(), PRIVATE)
+
+
+def _say(**what: object) -> None:
+    """Nobody may be there to hear it."""
+    with suppress(OSError):
+        os.write(1, json.dumps(what).encode() + b"\n")

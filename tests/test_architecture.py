@@ -9,7 +9,8 @@ from .conftest import REPOSITORY
 
 WORKFLOW = REPOSITORY / "workflow"
 PLAN = (WORKFLOW / "ARCHITECTURE.md").read_text(encoding="utf-8")
-SMARTSIM = {"BatchSettings", "Database", "Ensemble", "Model", "RunSettings"}  # its words are the config's too
+# its words are the config's too
+SMARTSIM = {"BatchSettings", "Database", "Ensemble", "Model", "RunSettings"}
 
 
 def test_files_and_names_that_the_plan_gives_exist() -> None:

@@ -54,7 +54,7 @@ def blocks() -> Iterator[Block]:
 
 
 BLOCKS = list(blocks())
-FILES = {block.about: block.body for block in BLOCKS if re.fullmatch(r"\S+\.\S+", block.about)}
+FILES = {block.about: block.body for block in BLOCKS if re.fullmatch(r"\S+[./]\S+", block.about)}
 EXAMPLES = [block for block in BLOCKS if block.language == "yaml"]
 
 
@@ -71,6 +71,7 @@ def whole(block: Block) -> dict[str, Any]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, body in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(body)
     monkeypatch.chdir(tmp_path)
     return tmp_path

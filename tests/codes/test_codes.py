@@ -3,7 +3,10 @@
 import os
 import re
 import shutil
+import subprocess
+from math import exp
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -42,6 +45,26 @@ def run(project: Project) -> None:
     pytest.fail(done.stdout + done.stderr)
 
 
+@wants("gfortran")
+def test_a_namelist_code(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe(project, "oscillator")
+    compiler = ["gfortran", "-O2", "-o", "oscillator", "oscillator.f90"]
+    subprocess.run(compiler, cwd=project.folder, check=True)
+    monkeypatch.setenv("PATH", f"{project.folder}:{os.environ['PATH']}")
+    run(project)
+    rows = project.table("damped")
+    assert [row["dt"] for row in rows] == ["1.0d-3"] * 3
+    for row in rows:
+        damping = float(row["damping"])
+        assert float(row["energy"]) == pytest.approx(0.5 * exp(-20 * damping), rel=0.25)
+        assert 0.5 < float(row["x_max"]) < 1
+        case = (project.results / "damped" / row["member"] / "case.nml").read_text()
+        assert f"  damping = {damping}      ! 1/s\n  dt      = 0.001" in case
+    curves = pd.read_parquet(project.results / "damped" / "series.parquet")
+    assert curves.groupby("member", observed=True)["index"].max().tolist() == [20.0] * 3
+    assert len(curves) == 3 * 201
+
+
 @wants("lmp")
 def test_lammps(project: Project) -> None:
     recipe(project, "melt")
@@ -54,6 +77,9 @@ def test_lammps(project: Project) -> None:
         printed = (folder / "run.out").read_text()
         assert printed.count("Reading restart file") == project.status(folder)["attempt"] - 1
         assert "\n     20000 " in printed
+        assert -5 < float(row["press"]) < 10
+    curves = pd.read_parquet(project.results / "lj" / "series.parquet")
+    assert curves.groupby("member", observed=True)["index"].max().tolist() == [20000.0] * 2
 
 
 @wants("gmx")

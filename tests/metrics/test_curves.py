@@ -36,7 +36,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     (BLANK, {"column": "loss", "index": "step", "delimiter": "blank"}),
     (BARE, {"column": 1, "index": 0, "delimiter": "blank"}),
     (JSONL, {"file": "log.jsonl", "key": "a.loss", "index": "step"}),
-    (PRINTED, {"regex": r"step (?<n>\d+): loss = (\S+)", "index": "n"}),
+    (PRINTED, {"regex": r"step (?P<n>\d+): loss = (\S+)", "index": "n"}),
     (LOG, {"column": "Loss", "index": "Step", "table": "Step"}),
 ]
 

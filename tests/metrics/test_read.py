@@ -4,6 +4,8 @@ import gzip
 import json
 import math
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +14,7 @@ from typing import Any
 import h5py
 import netCDF4
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -370,6 +373,37 @@ def test_a_function_costs_no_more_than_its_cell(
     assert "SystemExit: 3" in found["exit"]
     assert "returned a list, not a number or a text" in found["list"]
     assert "could not convert string to float: 'word'" in found["word"]
+
+
+def test_a_function_that_hangs_ends_with_who_asked(tmp_path: Path) -> None:
+    (tmp_path / "readers.py").write_text(
+        "import os, time\n"
+        "def fit(directory, values):\n"
+        "    (directory / 'pid').write_text(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+    )
+    code = (
+        "from ensemake.metrics.functions import Caller\n"
+        "from ensemake.metrics.texts import Patience\n"
+        "from pathlib import Path\n"
+        "Caller(Path(), Patience()).call('readers.py:fit', Path(), {})\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    pid, until = tmp_path / "pid", time.monotonic() + 30
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    while is_alive(int(pid.read_text())) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_alive(int(pid.read_text()))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_of_a_running_member_only_whole_lines_count(tmp_path: Path) -> None:

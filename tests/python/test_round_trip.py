@@ -22,7 +22,12 @@ from ensemake.config.yamltext import config_text
 from ensemake.member.expansion import expand_work
 from ensemake.member.plan import Planned
 
-FILES = {"code.py": "#!/bin/sh\n", "sub/other": "#!/bin/sh\n", "in.cfg": "x = ;x;\n"}
+FILES = {
+    "code.py": "#!/bin/sh\n",
+    "sub/other": "#!/bin/sh\n",
+    "in.cfg": "x = ;x;\n",
+    "in.json": '{"a": {}}',
+}
 TABLE = "p,q\n1,2.5\n3,a\n"
 STRATEGY = "def rows(names, values):\n    return [{'x': 1}, {'x': 2}]\n"
 
@@ -129,6 +134,9 @@ SECTIONS: dict[type[schema.Section], dict[str, Any]] = {
         "to_symlink": paths,
         "tag": delimiter | st.lists(delimiter, min_size=2, max_size=2),
         "unknown_tags": st.sampled_from(["error", "default", "keep"]),
+        "values": st.sampled_from(["python", "fortran", "json"]),
+        "set": st.just({}) | st.just({"in.json": {"a.b": 1, "c": [True, "7"]}}),
+        "create": st.just(True),
     },
     BatchSettings: {
         "size": st.none() | count,
@@ -206,6 +214,7 @@ SECTIONS[schema.Model] = {
     "inputs": st.just({}),  # others would have to be there: see test_stages_go_round
     "outputs": st.lists(inside, max_size=2),
     "metrics": st.dictionaries(name, METRICS, max_size=2),
+    "series": st.just({}) | st.just({"s": {"file": "log.csv", "column": "s", "index": "t"}}),
     "labels": st.sampled_from([{}, {"status": "what became of it"}]),
     "plots": st.none() | st.lists(some({"x": axis, "y": axis}, {"colour": axis}), max_size=1),
     "batch_settings": st.none() | some({}, SECTIONS[BatchSettings]),
@@ -303,7 +312,7 @@ def test_every_key_is_drawn() -> None:
         assert set(keys) == set(keys_of(section)), section
     drawn = {section.__name__ for section in SECTIONS}
     found = {section.__name__ for _, section in sections(schema.Config)}
-    assert drawn | {"Metric", "Input"} == found
+    assert drawn | {"Metric", "Series", "Input"} == found
 
 
 # ---- what once was lost ----

@@ -244,3 +244,22 @@ def test_curves_follow_the_choice(tmp_path: Path, window: Browser) -> None:
     opened(window, tmp_path, config, f"#entity=sweep&member={work.planned[1].name}")
     assert window.wait(INKED % json.dumps("#curves canvas"))
     assert window.wait(INKED % json.dumps("#member [data-series=T]"))
+
+
+@needs_browser
+def test_twenty_thousand_members_are_brushed(tmp_path: Path, window: Browser) -> None:
+    params = {name: {"uniform": [0, 1]} for name in "abcdef"}
+    sweep = {"params": params, "perm_strategy": "random", "n_models": 20_000}
+    sweep["run_settings"] = {"exe": "echo"}
+    config = Config.model_validate({"experiment": "exp", "ensembles": {"sweep": sweep}})
+    work = Expansion(config, tmp_path).work("sweep")
+    save_work(work)
+    opened(window, tmp_path, config)
+    assert window.run(COUNT) == "20000 of 20000"
+    window.run(drag("c", -0.1, 0.25))
+    few = int(window.run(COUNT).split()[0])  # told at once
+    assert few == pytest.approx(5000, abs=500)
+    window.run(drag("f", 0.5, 1.1))
+    assert int(window.run(COUNT).split()[0]) == pytest.approx(few / 2, abs=500)
+    assert window.wait(INKED % json.dumps("#parallel .lines"))
+    assert window.wait("return document.querySelectorAll('#table tbody tr').length == 200")

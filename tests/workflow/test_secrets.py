@@ -74,10 +74,10 @@ def test_who_has_run_it_reads_the_values_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    work = expand_work(config(NAME="value"), "m")
+    work = expand_work(config(NAME="hidden-text"), "m")
     save_work(work)
     assert read_work(Path("results/exp"), "m") == work
-    assert b"value" not in work.layout.planned.read_bytes()
+    assert b"hidden-text" not in work.layout.planned.read_bytes()
     work.layout.env_vars.unlink()  # somebody else
     assert read_work(Path("results/exp"), "m").planned == work.planned
 

@@ -36,9 +36,25 @@ Mark = Annotated[Text, Field(min_length=1)]
 Separator = Annotated[str, AfterValidator(_delimiter)]
 
 
-class TableForm(Section):
-    """How a table is written."""
+class Reading(Section):
+    """Where values are read from, and how a table is written."""
 
+    file: InsidePath | None = Field(
+        None,
+        examples=["out.json"],
+        description="file in the member's directory; may be packed (`.gz`)",
+    )
+    key: Text | None = Field(
+        None,
+        description="JSON, JSON lines: key, dotted for nesting (`final.loss`, `losses.-1`)",
+    )
+    regex: Text | None = Field(
+        None, description="text: regular expression, group 1 of its last match"
+    )
+    column: Text | int | None = Field(
+        None, description="table: name of the column, or its place, from 0"
+    )
+    variable: Text | None = Field(None, description="netCDF, HDF5: name of the variable")
     delimiter: Separator | None = Field(
         None, description="table: what separates its columns, or `blank`; default what it shows"
     )
@@ -58,28 +74,12 @@ class TableForm(Section):
         return (self.delimiter, self.comment, self.skip, self.table) == (None, "#", 0, None)
 
 
-class Metric(TableForm):
+class Metric(Reading):
     """A number or text read from a file that a member leaves behind."""
 
-    file: InsidePath | None = Field(
-        None,
-        examples=["out.json"],
-        description="file in the member's directory; may be packed (`.gz`)",
-    )
-    key: Text | None = Field(
-        None,
-        description="JSON, JSON lines: key, dotted for nesting (`final.loss`, `losses.-1`)",
-    )
-    regex: Text | None = Field(
-        None, description="text: regular expression, group 1 of its last match"
-    )
     after: Text | None = Field(
         None, min_length=1, description="text: the number that follows its last occurrence"
     )
-    column: Text | int | None = Field(
-        None, description="table: name of the column, or its place, from 0"
-    )
-    variable: Text | None = Field(None, description="netCDF, HDF5: name of the variable")
     function: Function | None = Field(
         None, description="`FILE.py:FUNC` or `pkg.mod:FUNC`, for everything else; see below"
     )
@@ -103,26 +103,22 @@ class Metric(TableForm):
         return self
 
 
-class Series(TableForm):
+class Series(Reading):
     """A curve read from a file that a member leaves behind, also while it runs."""
 
     file: InsidePath = Field(
         examples=["log.csv"],
         description="file in the member's directory; may be packed (`.gz`)",
     )
-    key: Text | None = Field(None, description="JSON lines, or lists in JSON: key, dotted")
+    key: Text | None = Field(None, description="JSON lines, or a list in JSON: key, dotted")
     regex: Text | None = Field(
         None,
         description="text: regular expression, the first group (but that of index) of each match",
     )
-    column: Text | int | None = Field(
-        None, description="table: name of the column, or its place, from 0"
-    )
-    variable: Text | None = Field(None, description="netCDF, HDF5: name of the variable")
     index: Text | int | None = Field(
         None,
-        description="key, column or variable of the index; of a `regex`, its group `(?<name>...)`; "
-        "default 0, 1, 2, ...",
+        description="key, column or variable of the index; of a `regex`, its group of that name, "
+        "`(?P<name>...)`; default 0, 1, 2, ...",
     )
 
     @model_validator(mode="after")

@@ -89,9 +89,13 @@ class SpanText:
             return json.dumps(value, ensure_ascii=False)
         quote = '"' if style == "quoted" and isinstance(value, str) else None
         word = yaml.safe_dump(
-            value, default_flow_style=True, default_style=quote, width=10**9, allow_unicode=True
+            [value],  # as an item of a list: so it is right between brackets, too
+            default_flow_style=True,
+            default_style=quote,
+            width=10**9,
+            allow_unicode=str(value).isprintable(),
         )
-        return word.removesuffix("...\n").rstrip("\n")
+        return word.rstrip("\n").removeprefix("[").removesuffix("]")
 
 
 # ---- JSON ----

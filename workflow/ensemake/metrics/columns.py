@@ -3,17 +3,18 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from ensemake.config.metric import TableForm
+from ensemake.config.metric import Reading
 from ensemake.config.run import as_list
 from ensemake.sweep.tables import Record, Table, is_number, read_table, without_units
 
 WARNING = re.compile(r"\s*WARNING", re.IGNORECASE)  # may stand amid the rows of a log's table
 
 
-def table_of(text: str, form: TableForm) -> Table:
+def table_of(text: str, form: Reading) -> Table:
     """Return the table that a text is, or holds.
 
     Raises
@@ -79,13 +80,26 @@ class Column(Sequence[str]):
 
     def __getitem__(self, row: Any) -> Any:
         if isinstance(row, slice):
-            return [self[n] for n in range(len(self))[row]]
-        place, width = self._name, len(self._table.columns)
-        if isinstance(place, str):
-            place = self._table.position(place)
-        if not -width <= place < width:
-            raise ValueError(f"no column {place}, it has {width}")
-        return self._table.cells(row)[place].strip()
+            return [self._cell(n) for n in range(len(self))[row]]
+        return self._cell(row)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._cell, range(len(self)))
+
+    def _cell(self, row: int) -> str:
+        cells = self._table.rows[row][1]
+        if len(cells) != len(self._table.columns):
+            cells = self._table.cells(row)
+        return cells[self._place].strip()
+
+    @cached_property
+    def _place(self) -> int:
+        width = len(self._table.columns)
+        if isinstance(self._name, str):
+            return self._table.position(self._name)
+        if not -width <= self._name < width:
+            raise ValueError(f"no column {self._name}, it has {width}")
+        return self._name
 
 
 def nameless(table: Table) -> Table:

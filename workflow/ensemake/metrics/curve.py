@@ -20,12 +20,14 @@ class Curve:
     def add(self, index: Sequence[float] | None, value: Sequence[float], most: int) -> None:
         """Add points; without an index they are counted."""
         index = range(self.count, self.count + len(value)) if index is None else index
-        for x, y in zip(index, value, strict=True):
-            if self.count % self.stride == 0:
-                self.index.append(x)
-                self.value.append(y)
-            self.count += 1
-            self.last = (x, y)
+        if len(index) != len(value):
+            raise ValueError(f"the index has {len(index)} points, the curve {len(value)}")
+        if value:
+            self.last = (index[-1], value[-1])
+        first = -self.count % self.stride
+        self.index.extend(index[first :: self.stride])
+        self.value.extend(value[first :: self.stride])
+        self.count += len(value)
         self.thin(most)
 
     def thin(self, most: int) -> None:

@@ -12,7 +12,7 @@ from ensemake.metrics import arrays
 from ensemake.metrics.columns import WARNING, Column, is_head, table_of
 from ensemake.metrics.curve import Curve, Curves, ReadPlace
 from ensemake.metrics.left import JsonLines, Left, read_json
-from ensemake.metrics.numbers import number
+from ensemake.metrics.numbers import as_float
 from ensemake.metrics.read import fault_in, storable, value_at
 from ensemake.metrics.texts import Patience, group_of, matches
 from ensemake.sweep.tables import Table, decoded, is_number
@@ -119,7 +119,7 @@ def _numbers(cells: Sequence[Any], what: str, first: int, told: list[Exception])
     found = []
     for place, cell in enumerate(cells, first):
         try:
-            found.append(float(number(cell)))
+            found.append(as_float(cell))
         except (ValueError, OverflowError) as error:
             told.append(ValueError(f"{what} {place}: {error}"))
             found.append(nan)
@@ -163,7 +163,7 @@ def _matched(text: str, one: Series, patience: Patience) -> Cells:
     if one.index is None:
         return None, [group_of(match, text) for match in found]
     if found and one.index not in found[0].re.groupindex:
-        raise ValueError(f"{one.regex!r} has no group (?<{one.index}>...)")
+        raise ValueError(f"{one.regex!r} has no group (?P<{one.index}>...)")
     index = [group_of(match, text, one.index) for match in found]
     group = 2 if found and found[0].re.groupindex[str(one.index)] == 1 else 1
     if found and found[0].re.groups < group:
@@ -184,7 +184,7 @@ def _tabled(text: str, one: Series, place: ReadPlace) -> Found | None:
     if not place.head:
         if not table.rows or not any(map(is_number, table.rows[0][1])):  # may be units
             return None
-        place.head = "".join(text.splitlines(keepends=True)[: table.rows[0][0]])
+        place.head = "\n".join(text.split("\n")[: table.rows[0][0]]) + "\n"
         return (False, *_cells(table, one))
     old = len(_cells(table_of(place.head, one), one)[1])
     index, value = _cells(table, one)
@@ -193,7 +193,7 @@ def _tabled(text: str, one: Series, place: ReadPlace) -> Found | None:
 
 def _logged(text: str, one: Series, place: ReadPlace) -> Found:
     """Read on in the table of a log, or begin with a new one."""
-    text = "".join(line for line in text.splitlines(keepends=True) if not WARNING.match(line))
+    text = "\n".join(line for line in text.split("\n") if not WARNING.match(line))
     try:
         table, is_new = table_of(text, one), True
     except ValueError:

@@ -71,7 +71,7 @@ class Caller:
         self._answers, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ensemake.metrics.worker", str(theirs)],
+                [sys.executable, "-m", "ensemake.metrics.worker", str(theirs), str(os.getpid())],
                 cwd=self._base,
                 stdin=subprocess.PIPE,
                 stdout=2,  # where faults go

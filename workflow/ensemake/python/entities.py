@@ -43,6 +43,7 @@ class Entity(Face):
     checks: Key[list[dict[str, str]]] = Key()
     restart: Key[dict[str, Any] | None] = Key()
     metrics: Key[dict[str, Any]] = Key()
+    series: Key[dict[str, Any]] = Key()
     labels: Key[dict[str, str]] = Key()
     plots: Key[list[dict[str, Any] | str] | None] = Key()
     resources: Key[dict[str, Any]] = Key()  # beside those of the run settings, and before them

@@ -27,6 +27,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from ensemake.sweep.tables import is_fortran, number_text
+
 Floats = NDArray[np.float64]
 
 STYLE: Any = {
@@ -275,6 +277,8 @@ def _numbers(column: pd.Series[Any]) -> Floats:
 
 
 def _number(value: object) -> float:
+    if isinstance(value, str) and is_fortran(value):
+        return float(number_text(value))
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         try:
             return float(value)

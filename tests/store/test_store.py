@@ -132,9 +132,13 @@ def test_a_limit_of_memory_is_told_in_the_servers_words(begin: Begin, server: st
     client = connected(begin(server=server, mem_mb=8))
     words = ["INT8", 10**6, "BLOB", bytes(10**6)]
     client.execute_command("AI.TENSORSET", "t", *words)
-    with pytest.raises(redis.OutOfMemoryError, match="maxmemory"):
+
+    def fill() -> None:
         for number in range(20):
             client.execute_command("AI.TENSORSET", f"t{number}", *words)
+
+    with pytest.raises(redis.OutOfMemoryError, match="maxmemory"):
+        fill()
 
 
 def test_what_cannot_be_saved_is_told(begin: Begin, server: str) -> None:

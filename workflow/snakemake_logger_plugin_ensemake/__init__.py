@@ -24,12 +24,13 @@ __all__ = ["LogHandler"]
 
 # What is said about every run or every job, and what is told better here: for the log file.
 NOISE = re.compile(
-    "Assuming unrestricted shared filesystem usage|Building DAG of jobs|Elapsed time|"
+    "Assuming unrestricted shared filesystem usage|Building DAG of jobs|"
+    "DAG of jobs will be updated|Elapsed time|"
     "Exiting because a job execution failed|Group jobs: inactive|host: |"
     r"Job \d+ (has been submitted|is (PBS|Slurm) job)|Job rate limit reached|"
     "Removing output files of failed job|RuleException:\nCalledProcessError|SLURM run ID|"
     "Select jobs to execute|Shutting down|Storing output in storage|Touching output file|"
-    "Trying to restart job|Using shell"
+    "Trying to restart job|Updating checkpoint dependencies|Using shell"
 )
 FAILURES = 5  # told as they happen; the summary at the end tells more
 FRAME_S = 0.1  # between two drawings of the panel

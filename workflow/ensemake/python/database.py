@@ -3,8 +3,6 @@
 from typing import Any
 
 from ensemake.config import database
-from ensemake.config.faults import did_you_mean
-from ensemake.config.scalars import keys_of
 from ensemake.errors import UnsupportedError
 from ensemake.python.batch_settings import BatchSettings
 from ensemake.python.face import Face, Key, Part
@@ -38,13 +36,9 @@ class Database(Face):
 
     def __init__(self, name: str, batch_settings: BatchSettings | None, keys: dict[str, Any]):
         super().__init__()
-        known = keys_of(self.section)
-        for key in keys.keys() - known.keys():
-            raise TypeError(f"there is no argument {key!r}{did_you_mean(key, known)}")
         self.name = name
         self.batch_settings = batch_settings
-        for key, value in keys.items():
-            setattr(self, key, value)
+        self.assign_keys(keys)
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config's ``databases``."""

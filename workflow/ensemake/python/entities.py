@@ -9,9 +9,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from ensemake.check import check_shape
 from ensemake.config import schema
-from ensemake.config.faults import did_you_mean
 from ensemake.config.run import as_list
-from ensemake.config.scalars import keys_of
 from ensemake.config.yamlfile import Document
 from ensemake.errors import EntityExistsError, UnsupportedError
 from ensemake.member.expansion import Expansion
@@ -64,15 +62,11 @@ class Entity(Face):
         keys: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        known = keys_of(self.section)
-        for key in keys.keys() - known.keys():
-            raise TypeError(f"there is no argument {key!r}{did_you_mean(key, known)}")
         self.name = name
         self.place = place
         self.run_settings = run_settings
         self.batch_settings = batch_settings
-        for key, value in keys.items():
-            setattr(self, key, value)
+        self.assign_keys(keys)
 
     @property
     def is_batched(self) -> bool:

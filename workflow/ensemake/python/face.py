@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from ensemake.check import check_shape
-from ensemake.config.faults import ConfigError, dotted
+from ensemake.config.faults import ConfigError, did_you_mean, dotted
 from ensemake.config.scalars import Section, keys_of
 from ensemake.config.yamlfile import Document
 from ensemake.errors import WrongValueError
@@ -69,6 +69,14 @@ class Face:
             if own:
                 told = [f"{dotted(fault.path[depth:])}: {fault.message}" for fault in own]
                 raise WrongValueError("\n".join(told)) from None
+
+    def assign_keys(self, keys: Mapping[str, Any]) -> None:
+        """Set attributes by the names that the config has for them; raise TypeError for others."""
+        known = keys_of(self.section)
+        for key in keys.keys() - known.keys():
+            raise TypeError(f"there is no argument {key!r}{did_you_mean(key, known)}")
+        for key, value in keys.items():
+            setattr(self, key, value)
 
     def pruned(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a copy without what the config says by itself, in the order of the schema."""

@@ -72,9 +72,6 @@ def effects(table: "DataFrame", params: list[str], metric: str) -> dict[str, Any
     """
     import numpy
     import pandas
-    from sklearn.ensemble import RandomForestRegressor
-    from sklearn.inspection import permutation_importance
-    from sklearn.model_selection import KFold
 
     y = pandas.to_numeric(table[metric], errors="coerce").astype(float)
     rows = table[numpy.isfinite(y)]
@@ -85,15 +82,7 @@ def effects(table: "DataFrame", params: list[str], metric: str) -> dict[str, Any
         rows = rows.sample(MOST, random_state=0)
         y = y[rows.index]
     x = numpy.column_stack([_coded(rows[name]) for name in params])
-    losses, scores = [], []
-    for learned, kept in KFold(FOLDS, shuffle=True, random_state=0).split(x):
-        forest = RandomForestRegressor(TREES, random_state=0).fit(x[learned], y.iloc[learned])
-        scores.append(forest.score(x[kept], y.iloc[kept]))
-        with warnings.catch_warnings(action="ignore"):
-            one = permutation_importance(
-                forest, x[kept], y.iloc[kept], n_repeats=SHUFFLES, random_state=0
-            )
-        losses.append(one.importances_mean / 2)  # two independent values differ by it twice
+    scores, losses = _foretold(x, y.to_numpy())
     told = float(numpy.mean(scores))
     if told < LEAST_TOLD:
         return None
@@ -102,6 +91,24 @@ def effects(table: "DataFrame", params: list[str], metric: str) -> dict[str, Any
     ends = numpy.stack([mean, mean - error, mean + error], axis=1).round(4)
     order = [int(place) for place in numpy.argsort(-mean)]
     return {"told": round(told, 4), "ranks": [[params[n], *ends[n].tolist()] for n in order]}
+
+
+def _foretold(x: Any, y: Any) -> tuple[list[float], list[Any]]:
+    """Return how well each part is foretold by the others, and what is lost without a parameter."""
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.inspection import permutation_importance
+    from sklearn.model_selection import KFold
+
+    scores, losses = [], []
+    for learned, kept in KFold(FOLDS, shuffle=True, random_state=0).split(x):
+        forest = RandomForestRegressor(TREES, random_state=0).fit(x[learned], y[learned])
+        scores.append(forest.score(x[kept], y[kept]))
+        with warnings.catch_warnings(action="ignore"):
+            one = permutation_importance(
+                forest, x[kept], y[kept], n_repeats=SHUFFLES, random_state=0
+            )
+        losses.append(one.importances_mean / 2)  # two independent values differ by it twice
+    return scores, losses
 
 
 def _coded(column: "Any") -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ensemake.atomic import LARGEST, read_whole
 
-NEWS = "running.json"
+NEWS = "running{}.json"  # of a server; those of a cluster have numbers
 RECENT_S = 60.0  # news come every few seconds
 
 

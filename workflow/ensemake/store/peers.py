@@ -17,7 +17,7 @@ def is_own(connection: socket.socket) -> bool:
     except OSError:
         return False
     return any(
-        (source, target, state, int(user)) == (there, here, ESTABLISHED, os.geteuid())
+        (source, target, state, int(user)) == (there, here, ESTABLISHED, os.getuid())
         for _, source, target, state, _, _, _, user, *_ in map(str.split, lines)
     )
 

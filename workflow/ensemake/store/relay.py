@@ -116,7 +116,7 @@ def _is_there(link: Link) -> bool:
     """Tell whether the server itself is where its door would be: this is its machine."""
     with suppress(OSError), socket.create_connection((LOOPBACK, link.door), PATIENCE_S) as trial:
         trial.sendall(b"CLUSTER MYID\r\n")  # a stranger does not know, and hears no password
-        return trial.makefile("rb").read(46) == f"$40\r\n{link.id}".encode()
+        return trial.makefile("rb").read(45) == f"$40\r\n{link.id}".encode()
     return False
 
 

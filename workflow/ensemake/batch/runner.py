@@ -38,6 +38,7 @@ from ensemake.member.command import member_outputs, resource
 from ensemake.member.plan import Inputs, Plan, Planned, Shared, read_plan
 from ensemake.member.state import is_complete
 from ensemake.paths import share
+from ensemake.store.joined import Joined
 from ensemake.store.store import Store
 
 QUIET_S = 30.0  # a line of progress after this time at the latest
@@ -145,7 +146,7 @@ class Leader:
         self._selector.register(self._processes.wake, selectors.EVENT_READ, self._wake)
         self._agents: dict[str, Agent] = {}
         self._shared, self._fault = plans[0].store, ""
-        self._store: Store | None = None
+        self._store: Store | Joined | None = None
         self._sort(self._incomplete())
         self._open(nodes)
         if self._shared and self._left:
@@ -373,7 +374,7 @@ class Leader:
         except (OSError, ValueError) as error:
             self._lose_store(str(error))
             return
-        self._processes.others.add(store.process.pid)
+        self._processes.others |= store.pids
         self._selector.register(store, selectors.EVENT_READ, self._hear_store)
         if store.lacks:
             say(f"{store.name}: {store.lacks}")

@@ -12,6 +12,8 @@ from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, own_node, workload_manager
 from ensemake.member.plan import Plan, Planned, Shared, key_prefix
 from ensemake.member.state import read_status
+from ensemake.store.checkpoint import add_kept
+from ensemake.store.joined import Joined
 from ensemake.store.saved import forget_saved, read_saved, write_saved
 from ensemake.store.store import Folders, Store
 
@@ -21,7 +23,7 @@ def without_share(store: Shared | None, nodes: list[Node]) -> list[Node]:
 
     It runs on ours. On a machine of one's own it takes what members leave of its CPUs.
     """
-    if store is None or workload_manager(os.environ, lambda _: None) == "none":
+    if store is None or store.checkpoint or workload_manager(os.environ, lambda _: None) == "none":
         return nodes
     own, settings = own_node(os.environ, nodes), store.settings
     return [
@@ -39,7 +41,7 @@ def without_share(store: Shared | None, nodes: list[Node]) -> list[Node]:
 @contextmanager
 def store_lock(store: Shared | None) -> Iterator[None]:
     """Hold a store's place: a job that was left running may still have it."""
-    if store is None:
+    if store is None or store.checkpoint:
         yield
         return
     state = Path(store.state)
@@ -55,8 +57,8 @@ def going_on(shared: Shared, skipped: int) -> Shared:
     return replace(shared, is_loaded=shared.is_loaded or (shared.settings.save and skipped > 0))
 
 
-def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store:
-    """Start the store of a batch.
+def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store | Joined:
+    """Start the store of a batch, or join the one that a script holds.
 
     Raises
     ------
@@ -65,10 +67,12 @@ def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store:
     """
     folders = Folders(Path(shared.data), Path(shared.state))
     has_others = [node.name for node in nodes] != [own_node(os.environ, list(nodes))]
+    if shared.checkpoint:
+        return Joined(Path(shared.checkpoint), has_others)
     return Store(shared.name, shared.settings, folders, shared.is_loaded, has_others)
 
 
-def own_share(store: Store, shared: Shared, plan: Plan, member: Planned) -> dict[str, str]:
+def own_share(store: Store | Joined, shared: Shared, plan: Plan, member: Planned) -> dict[str, str]:
     """Return the variables by which a member finds the store."""
     settings = plan.settings
     prefix = key_prefix(plan.entity, member.name) if settings.key_prefixing else ""
@@ -76,15 +80,22 @@ def own_share(store: Store, shared: Shared, plan: Plan, member: Planned) -> dict
     return store.environ(prefix, reads)
 
 
-def close_store(store: Store, shared: Shared, done: Mapping[str, str], is_lost: bool) -> str:
+def close_store(
+    store: Store | Joined, shared: Shared, done: Mapping[str, str], is_lost: bool
+) -> str:
     """Save a store and end it; return why its data are not saved, "" if they are or need not be.
+
+    That of a script is left as it is.
 
     Parameters
     ----------
     done
         The members that have completed in this job, with their digests.
     """
-    if is_lost or not shared.settings.save:
+    if shared.checkpoint and not is_lost:
+        with suppress(OSError, ValueError):  # it has ended just now
+            add_kept(Path(shared.state), done)
+    if is_lost or shared.checkpoint or not shared.settings.save:
         store.stop(save=False)
         return ""
     state = Path(shared.state)

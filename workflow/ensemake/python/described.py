@@ -14,7 +14,7 @@ from ensemake.config.yamltext import config_text
 from ensemake.member.expansion import Expansion
 from ensemake.member.plan import Work
 from ensemake.paths import expanded_path
-from ensemake.python.database import Database
+from ensemake.python.database import Orchestrator
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.loading import loaded, loaded_databases
 from ensemake.python.values import Place
@@ -39,7 +39,7 @@ class Described:
     head: dict[str, Any]
     written: set[str]
     entities: dict[str, Item]
-    databases: dict[str, Database]
+    databases: dict[str, Orchestrator]
     _children: list[subprocess.Popen[bytes]]  # kept so that they are reaped
 
     @property

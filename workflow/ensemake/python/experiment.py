@@ -13,9 +13,10 @@ from typing import Any
 
 from ensemake.batch.allocation import workload_manager
 from ensemake.errors import UnsupportedError
+from ensemake.member.layout import store_layout
 from ensemake.python.batch_settings import BATCH_CLASSES, BatchSettings
 from ensemake.python.container import Singularity
-from ensemake.python.database import STARTS, Database
+from ensemake.python.database import Orchestrator
 from ensemake.python.described import Item
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import run_settings
@@ -23,6 +24,7 @@ from ensemake.python.settings import RunSettings
 from ensemake.python.started import Started
 from ensemake.python.telemetry import Telemetry
 from ensemake.python.values import Place
+from ensemake.store.checkpoint import is_held, read_checkpoint
 
 LAUNCHERS = ("local", "slurm", "pbs", "pals")
 
@@ -61,7 +63,7 @@ class Experiment(Started):
         self.head = {"experiment": folder.name, "results": self.place.shown(folder.parent)}
         self.written: set[str] = set()
         self.entities: dict[str, Item] = {}
-        self.databases: dict[str, Database] = {}
+        self.databases: dict[str, Orchestrator] = {}
         self._children: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -178,24 +180,42 @@ class Experiment(Started):
         port: int = 0,
         path: str | os.PathLike[str] | None = None,
         db_nodes: int = 1,
-        interface: str | None = None,
+        interface: str | list[str] | None = None,
         db_identifier: str = "orchestrator",
-        batch_settings: BatchSettings | None = None,
         **keys: Any,
-    ) -> Database:
-        """Return a new store in memory, for ``database=`` of those that share it; see `Database`.
+    ) -> Orchestrator:
+        """Return a new store in memory, see `Orchestrator`.
 
-        It runs in one job with them, the one that ``batch_settings`` describe.
+        ``start`` starts it in this script; else it starts in one job with those that share it
+        (``database=``).
         """
         self._check_name(db_identifier, path)
-        keys |= {"port": port, "nodes": db_nodes, "interface": interface}
-        store = Database(db_identifier, batch_settings, keys)
+        store = Orchestrator(
+            port, interface, db_nodes=db_nodes, db_identifier=db_identifier, **keys
+        )
         self.databases[db_identifier] = store
         return store
 
-    def reconnect_orchestrator(self, checkpoint: str) -> Database:
-        """Raise an error that says what there is in place of stores that outlive a script."""
-        raise UnsupportedError(f"{STARTS}; with save=True (the default) it goes on with its data")
+    def reconnect_orchestrator(self, checkpoint: str | os.PathLike[str]) -> Orchestrator:
+        """Return a store that another script has started, for what this one starts.
+
+        Parameters
+        ----------
+        checkpoint
+            ``db.checkpoint_file`` of that script.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the store is gone.
+        """
+        path = Path(checkpoint).absolute()
+        if not is_held(path):
+            raise FileNotFoundError(f"{path}: there is no store any more that this would stand for")
+        name = read_checkpoint(path).name
+        store = self.databases.setdefault(name, Orchestrator(db_identifier=name))
+        store.join(path, store_layout(self.place.folder, name))
+        return store
 
     def _check_name(self, name: str, path: str | os.PathLike[str] | None) -> None:
         if not isinstance(name, str):

@@ -8,21 +8,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ensemake.batch.allocation import allocation, own_node
 from ensemake.check import rule_name
 from ensemake.errors import GenerateError, RunFailedError, RunningError, UnsupportedError
 from ensemake.member.generate import generate
+from ensemake.member.layout import store_layout
 from ensemake.member.plan import Work
 from ensemake.paths import share, snakefile
+from ensemake.python.database import Orchestrator
 from ensemake.python.described import CONFIG, Item, ensemble_of
 from ensemake.python.entities import Ensemble
 from ensemake.python.launcher_settings import SrunSettings
 from ensemake.python.named_output import link_output
 from ensemake.python.slurm_allocation import step_environ
-from ensemake.python.watched import Watched
+from ensemake.python.watched import Watched, stores_among
 from ensemake.results import runs
 from ensemake.results.outcomes import outcomes, status_lines
 
 PROFILES = {"pals": "pbs"}  # of launchers that have none of their own
+UNNAMED = "orchestrator"  # a store that no script has named
 TOLD = 5  # failed members that an error tells in full
 
 
@@ -31,7 +35,7 @@ class Started(Watched):
 
     def generate(
         self,
-        *args: Item,
+        *args: Item | Orchestrator,
         tag: str | tuple[str, str] | None = None,
         overwrite: bool = False,
         verbose: bool = False,
@@ -58,7 +62,10 @@ class Started(Watched):
         GenerateError
             If directories could not be written; an OSError.
         """
-        items = self._chosen("generate", args)
+        stores, others = stores_among(args)
+        if stores and not others:  # they have no files
+            return
+        items = self._chosen("generate", others)
         for item in items if tag else ():
             item.set_tag(tag or ";")
         self.save()
@@ -73,7 +80,7 @@ class Started(Watched):
 
     def start(
         self,
-        *args: Item,
+        *args: Item | Orchestrator,
         block: bool = True,
         summary: bool = False,
         kill_on_interrupt: bool = True,
@@ -87,13 +94,15 @@ class Started(Watched):
         ----------
         args
             Models and ensembles, at least one; else a ValueError. Of members of an ensemble
-            (``ensemble.models[0]``), these alone.
+            (``ensemble.models[0]``), these alone. Stores are started first, and run until `stop`
+            or the end of this process; what is started meanwhile and names no other uses them.
         block, summary
             Wait for the end, else the run goes on without us; print what is about to run.
         kill_on_interrupt
             With ``block``: Ctrl-C ends the run and its jobs, else only the waiting.
         force, check
-            Run completed members again. With ``block``: raise an error if one did not complete.
+            Run completed members again, start stores empty. With ``block``: raise an error if one
+            did not complete.
         options
             Further words for Snakemake's command line.
 
@@ -106,11 +115,17 @@ class Started(Watched):
         ConfigError
             If the experiment cannot be run; nothing was started.
         """
-        items = self._chosen("start", args, members=True)
+        stores, others = stores_among(args)
+        for store in stores:
+            self._hold(store, force)
+        if stores and not others:
+            return
+        items = self._chosen("start", others, members=True)
         for item in items:
             if not ensemble_of(item):
                 self.entities[item.name] = item
         owners = [*{self._owner(item).name: self._owner(item) for item in items}.values()]
+        self._give_store(owners)
         if summary:
             print(self._launch_summary(owners))
         process = self._start(items, owners, block, force, list(options))
@@ -121,6 +136,21 @@ class Started(Watched):
         link_output(works)
         if check:
             self._raise_for(works, code, {item.name for item in items})
+
+    def _hold(self, store: Orchestrator, force: bool) -> None:
+        self.databases[store.name] = store
+        layout = store_layout(self.place.folder, store.name)
+        store.hold(layout, _has_others(self.launcher), is_loaded=not force)
+
+    def _give_store(self, owners: list[Item]) -> None:
+        """As in SmartSim: what is started while a store runs uses it, if it names no other."""
+        active = [name for name, store in self.databases.items() if store.is_active()]
+        if len(active) != 1 and UNNAMED not in active:
+            return
+        read = [self.entities[x] for one in owners for x in one.reads_from if x in self.entities]
+        for owner in [*owners, *read]:
+            if owner.database is None:
+                owner.database = UNNAMED if UNNAMED in active else active[0]
 
     def _start(
         self,
@@ -213,7 +243,12 @@ class Started(Watched):
         return str(own if own.is_dir() else share() / "profiles" / name)
 
     def _has_batches(self) -> bool:
-        return any(item.is_batched for item in self.entities.values())
+        """Whether there are jobs to submit; who uses a store of this script has none for it."""
+        return any(
+            item.batch_settings is not None
+            or (item.database is not None and not self.databases[item.database].is_active())
+            for item in self.entities.values()
+        )
 
     def _wait(
         self, process: subprocess.Popen[bytes], items: list[Item], kill_on_interrupt: bool
@@ -247,8 +282,10 @@ class Started(Watched):
                 f"its messages are above, or in {runs.folder(self.place.folder)}"
             )
 
-    def stop(self, *args: Item) -> None:
+    def stop(self, *args: Item | Orchestrator) -> None:
         """End the runs that any of these belong to, with their jobs; what is not run is left.
+
+        Stores are saved and ended, after those.
 
         Raises
         ------
@@ -257,7 +294,11 @@ class Started(Watched):
         RunningError
             If it is run on another machine.
         """
-        self._stop(self._chosen("stop", args))
+        stores, others = stores_among(args)
+        if others or not stores:
+            self._stop(self._chosen("stop", others))
+        for store in stores:
+            store.release()
 
     def _stop(self, items: Iterable[Item]) -> None:
         for run in runs.alive(self.place.folder, [item.name for item in items]):
@@ -297,6 +338,14 @@ class Started(Watched):
         until = time.monotonic() + interval
         while time.monotonic() < until and runs.alive(self.place.folder):
             time.sleep(min(0.5, interval))
+
+
+def _has_others(launcher: str) -> bool:
+    """Whether programs on other nodes may use a store of this process."""
+    if os.environ.keys() & {"SLURM_JOB_ID", "PBS_NODEFILE"}:
+        nodes = allocation(os.environ)
+        return [node.name for node in nodes] != [own_node(os.environ, nodes)]
+    return launcher != "local"
 
 
 def _allocation_of(items: list[Item]) -> str | None:

@@ -11,7 +11,7 @@ from ensemake.check import check_config
 from ensemake.config.yamltext import config_text
 from ensemake.errors import NotYetKnownError, UnsupportedError
 from ensemake.member.state import job_of
-from ensemake.python.database import STARTS, Database
+from ensemake.python.database import Orchestrator
 from ensemake.python.described import Described, Item, ensemble_of
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.named_output import link_output
@@ -60,8 +60,8 @@ class Watched(Described):
             link_output(self._works(map(self._owner, items)))
         return has_ended
 
-    def get_status(self, *args: Item) -> list[Status]:
-        """Return the status of every member: of models first, then of ensembles.
+    def get_status(self, *args: Item | Orchestrator) -> list[Status]:
+        """Return the status of every member: of models first, of ensembles, then of stores.
 
         Of the whole experiment, if it is called without arguments; of an empty list, none.
 
@@ -70,7 +70,9 @@ class Watched(Described):
         TypeError
             If one is neither a model nor an ensemble.
         """
-        return [status for _, _, status in self._outcomes(args)]
+        stores, items = stores_among(args)
+        found = self._outcomes(items) if items or not args else ()
+        return [*(status for _, _, status in found), *(store.status for store in stores)]
 
     def _outcomes(self, args: Iterable[Item]) -> Iterator[tuple[Item, Outcome, Status]]:
         items = sorted(self._items(args, members=True), key=lambda item: _has_models(item))
@@ -194,11 +196,9 @@ class Watched(Described):
 
     def _items(self, args: Iterable[Any], members: bool = False) -> list[Item]:
         """Return entities after the checks that all methods make; all if none are given."""
-        flat = [x for arg in args for x in (arg if isinstance(arg, list | tuple) else [arg])]
+        flat = flattened(args)
         own = [item for item in self.entities.values() if not ensemble_of(item)]
         for item in flat:
-            if isinstance(item, Database):
-                raise UnsupportedError(STARTS)
             if not isinstance(item, Model | Ensemble):
                 raise TypeError(f"expected a model or an ensemble, not {item!r}")
             if item.place.folder != self.place.folder:
@@ -217,6 +217,18 @@ class Watched(Described):
         if twice:
             raise ValueError(f"two entities are named {twice[0]}; names must differ")
         return flat if args else own
+
+
+def flattened(args: Iterable[Any]) -> list[Any]:
+    """Return what is given, and what is in lists that are given."""
+    return [x for arg in args for x in (arg if isinstance(arg, list | tuple) else [arg])]
+
+
+def stores_among(args: Iterable[Any]) -> tuple[list[Orchestrator], list[Any]]:
+    """Return the stores of what is given, and the others."""
+    flat = flattened(args)
+    stores = [one for one in flat if isinstance(one, Orchestrator)]
+    return stores, [one for one in flat if not isinstance(one, Orchestrator)]
 
 
 def _has_models(item: Item) -> bool:

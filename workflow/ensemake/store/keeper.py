@@ -54,6 +54,8 @@ class Order:
         Whether that is read; else one that is there steps aside.
     log, news
         Files for what it prints, and for what is told of it while it runs.
+    checkpoint
+        The file of a script that holds it: gone with the server.
     password
         Of this run.
     """
@@ -68,6 +70,7 @@ class Order:
     is_loaded: bool
     log: str
     news: str
+    checkpoint: str
     password: str
 
     @property
@@ -234,7 +237,8 @@ def keep() -> int:
     except OSError as error:
         _say(failed=str(error))
     finally:
-        Path(order.news).unlink(missing_ok=True)
+        for left in (order.news, order.checkpoint):
+            Path(left).unlink(missing_ok=True)
         shutil.rmtree(order.folder, ignore_errors=True)
     return 0
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ensemake.config.database import Database
 from ensemake.store.address import listening_address
+from ensemake.store.checkpoint import CHECKPOINT
 from ensemake.store.keeper import Order
 from ensemake.store.news import NEWS
 from ensemake.store.program import find_server, tensor_module
@@ -76,7 +77,7 @@ class Store:
         program = find_server(settings.server)
         address = listening_address(settings.interface, has_others)
         modules = [str(Path(module).absolute()) for module in settings.modules]
-        folder = _private_folder()
+        folder = private_folder()
         self.order = Order(
             name=name,
             settings=settings,
@@ -88,6 +89,7 @@ class Store:
             is_loaded=is_loaded,
             log=str((folders.state / LOG).absolute()),
             news=str((folders.state / NEWS).absolute()),
+            checkpoint=str((folders.state / CHECKPOINT).absolute()),
             password=token_hex(32),
         )
         self.port = self._pid = 0
@@ -155,6 +157,11 @@ class Store:
                 raise OSError(f"{self.name}: {fault}")
 
     @property
+    def pids(self) -> set[int]:
+        """Of our children that are its."""
+        return {self.process.pid}
+
+    @property
     def link(self) -> Link:
         """What other nodes need for a relay."""
         order = self.order
@@ -175,13 +182,8 @@ class Store:
         reads
             Prefixes of those that it may read.
         """
-        keys = {"SSKEYOUT": prefix, "SSKEYIN": ",".join(reads)}
-        return {
-            "SSDB": f"unix://{self.order.socket}",
-            "SR_DB_TYPE": "Standalone",
-            "ENSEMAKE_STORE": self.url,
-            **{name: value for name, value in keys.items() if value},
-        }
+        there = {"SSDB": f"unix://{self.order.socket}", "SR_DB_TYPE": "Standalone"}
+        return {**there, "ENSEMAKE_STORE": self.url, **of_keys(prefix, reads)}
 
     def stop(self, save: bool) -> str:
         """End it; return why its data are not saved, "" if they are or need not be."""
@@ -213,6 +215,12 @@ class Store:
             self.process.stdin.flush()
 
 
-def _private_folder() -> str:
+def of_keys(prefix: str, reads: Sequence[str]) -> dict[str, str]:
+    """Return the variables that tell SmartRedis of prefixes; none for those that are empty."""
+    keys = {"SSKEYOUT": prefix, "SSKEYIN": ",".join(reads)}
+    return {name: value for name, value in keys.items() if value}
+
+
+def private_folder() -> str:
     """Return a new folder on this machine, its user's alone."""
     return mkdtemp(prefix="ensemake-", dir=next(f for f in LOCAL if os.access(f, os.W_OK)))

@@ -3,11 +3,13 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 from ensemake.config.container import Container
 from ensemake.config.schema import Config
 from ensemake.member.expansion import expand_work
-from ensemake.member.runscript import RunScript, Step, run_script
+from ensemake.member.runscript import MACHINERY, RunScript, Step, run_script
 from ensemake.member.state import is_locked, state
 
 ARGV = "import json, os, sys; json.dump([sys.argv[1:], os.environ.get('VALUE')], open('seen', 'w'))"
@@ -475,3 +477,29 @@ def test_keys_that_a_container_does_not_use_run_nothing_again(
     run["container"] = {**container, "args": ["--nv"]}
     config = Config.model_validate({"experiment": "e", "models": {"m": {"run_settings": run}}})
     assert expand_work(config, "m").planned[0].digest != expected
+
+
+NEEDS: dict[str, dict[str, Any]] = {
+    "several": {"commands": [Step(["true"], "1-b"), Step(["touch", "left"], "1-a")]},
+    "restart": {"restart_from": "state", "restarts": [Step(["true"], "1-a")], "times": 1},
+    "checks": {"checks": ["run.out", "^$|==>"]},
+    "preamble": {"preamble": ["export SET=1"]},
+    "environment": {"commands": [Step(["echo"], "1-a", passed={"HERE": "PATH"})]},
+}
+FUNCTION = re.compile(r"^(_ensemake_[a-z_]+)\(\)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("needs", [c for n in range(6) for c in combinations(NEEDS, n)])
+def test_a_member_has_only_the_sections_that_it_needs(
+    tmp_path: Path, needs: tuple[str, ...]
+) -> None:
+    fields: dict[str, Any] = {}
+    for need in needs:
+        fields |= NEEDS[need]
+    folder = make(tmp_path, ["echo"], **fields)
+    text = (folder / "run.sh").read_text()
+    used = set(FUNCTION.findall(MACHINERY)) & set(re.findall(r"_ensemake_[a-z_]+", text))
+    assert used <= set(FUNCTION.findall(text))
+    assert ("_ensemake_has_left" in text) == ("restart" in needs)
+    assert bash(folder).returncode == 0
+    assert status(folder)["status"] == "completed"

@@ -44,11 +44,13 @@ _ensemake_temporary() { # set file: a new name, none that anybody can know befor
   printf -v _ensemake_file '.ensemake-%04x%04x%04x.tmp' $RANDOM $RANDOM $RANDOM
 }
 
+# @several|restart
 _ensemake_head() { # a line above what the next command prints, in both files
   printf '==> %s\n' "$*" >&7
   printf '==> %s\n' "$*" >&8
 }
 
+# @end
 # ---- how it ended: status.json ----
 
 _ensemake_missing() { # succeed if a declared output is not there, and name it
@@ -59,6 +61,7 @@ _ensemake_missing() { # succeed if a declared output is not there, and name it
   return 1
 }
 
+# @checks
 _ensemake_unchecked() { # succeed if a file does not hold what it must, and say so
   local n
   for ((n = 0; n < ${#_ensemake_checks[@]}; n += 2)); do
@@ -70,6 +73,7 @@ _ensemake_unchecked() { # succeed if a file does not hold what it must, and say 
   return 1
 }
 
+# @end
 _ensemake_completed() {
   local text=
   [ -f status.json ] && read -r text <status.json || :
@@ -128,13 +132,16 @@ _ensemake_cancelled() { # exit code, reason; Slurm is asked later, it may take l
 # ---- one command: started, stopped, judged ----
 
 _ensemake_start() { # number; in the process that becomes the program
-  [ -z "$_ensemake_state" ] || export ENSEMAKE_ATTEMPT=$_ensemake_attempt
+# @restart
+  export ENSEMAKE_ATTEMPT=$_ensemake_attempt
+# @end
   PATH=$_ensemake_path
-  if ((_ensemake_prepares)); then # a bash like any other runs the preamble, then the command
-    exec ${_ensemake_given[@]+/usr/bin/env "${_ensemake_given[@]}"} \
-      ${_ensemake_timeout[@]+"${_ensemake_timeout[@]}"} \
-      "$BASH" "$_ensemake_script" _ensemake_prepare "_ensemake_$_ensemake_kind$1"
-  fi
+# @preamble
+  # a bash like any other runs it, then the command
+  exec ${_ensemake_given[@]+/usr/bin/env "${_ensemake_given[@]}"} \
+    ${_ensemake_timeout[@]+"${_ensemake_timeout[@]}"} \
+    "$BASH" "$_ensemake_script" _ensemake_prepare "_ensemake_$_ensemake_kind$1"
+# @end
   "_ensemake_$_ensemake_kind$1"
 }
 
@@ -197,10 +204,12 @@ _ensemake_judge() { # set verdict (empty: go on) and reason of a command that en
     _ensemake_code=$((_ensemake_code == 124 ? 143 : _ensemake_code))
     _ensemake_verdict=cancelled _ensemake_reason="time limit of $_ensemake_limit s"
     ((_ensemake_limit % 60)) || _ensemake_reason="time limit of $((_ensemake_limit / 60)) min"
-  elif ((_ensemake_prepares)) && [ -f .preamble ]; then # which line it was
+# @preamble
+  elif [ -f .preamble ]; then # which line it was
     read -r line <.preamble || :
     rm -f .preamble
     _ensemake_verdict=failed _ensemake_reason="preamble: $line: exit code $_ensemake_code"
+# @end
   elif [[ $_ensemake_success == *" $_ensemake_code "* ]]; then
     :
   elif ((_ensemake_code == 143 || _ensemake_code == 130)); then # it reached the command before us
@@ -211,12 +220,15 @@ _ensemake_judge() { # set verdict (empty: go on) and reason of a command that en
   else
     _ensemake_verdict=failed _ensemake_reason="exit code $_ensemake_code"
   fi
-  if ((${#_ensemake_chain[@]} > 1)) && [[ $_ensemake_verdict && $_ensemake_reason != preamble:* ]]; then
+# @several
+  if [[ $_ensemake_verdict && $_ensemake_reason != preamble:* ]]; then
     name=${_ensemake_names[$1 - 1]}
     _ensemake_reason="step $1 of ${#_ensemake_chain[@]} ($name): $_ensemake_reason"
   fi
+# @end
 }
 
+# @several
 # ---- what each command of several left, in .step-<number> ----
 
 _ensemake_listing() { # type, size, time, name and target of all that is there and not ours
@@ -252,6 +264,8 @@ _ensemake_is_kept() { # number: succeed if all that the commands up to there lef
     _ensemake_sizes[1] <= $(stat -c %s run.err)))
 }
 
+# @end
+# @several|restart
 _ensemake_shorten() { # file, bytes: in a file of our own, a program may have made a link of it
   _ensemake_temporary
   set -C
@@ -260,6 +274,8 @@ _ensemake_shorten() { # file, bytes: in a file of our own, a program may have ma
   mv -fT "$_ensemake_file" "$1"
 }
 
+# @end
+# @restart
 # ---- going on after a stop, where the config says how ----
 
 _ensemake_stops='killed by SIG(KILL|TERM|INT|HUP|XCPU|USR1|USR2)'
@@ -291,6 +307,7 @@ _ensemake_goes_on() { # succeed if the command that has just ended goes on with 
   _ensemake_begin
 }
 
+# @end
 _ensemake_begin() { # a further attempt
   _ensemake_attempt=$((_ensemake_attempt + 1))
   _ensemake_clock
@@ -334,29 +351,31 @@ if [ -n "$_ensemake_last" ] && [ "$_ensemake_last" != "$_ensemake_digest" ]; the
   exit 1
 fi
 _ensemake_step=1 _ensemake_kind=step_ _ensemake_sizes=()
+# @several
 for ((_ensemake_number = ${#_ensemake_chain[@]}; _ensemake_number; _ensemake_number--)); do
   if ((_ensemake_step == 1)) && _ensemake_is_kept $_ensemake_number; then
     _ensemake_step=$((_ensemake_number + 1))
   fi
 done
+# @end
+# @restart
 _ensemake_is_same=0 # whether this run of the workflow has run it before
 [[ ${ENSEMAKE_RUN-} && $_ensemake_of == "$ENSEMAKE_RUN" ]] && _ensemake_is_same=1 ||
   _ensemake_restarts=0
-if [ -n "$_ensemake_state" ]; then
-  if _ensemake_was_stopped && [ ! -e .step-$_ensemake_step ] &&
-    _ensemake_has_left $_ensemake_step; then
-    _ensemake_kind=restart_
-  fi
-  if ((_ensemake_is_same)); then
-    if [ $_ensemake_kind = step_ ] || ((_ensemake_restarts >= _ensemake_times)); then
-      _ensemake_say "has ended in this run; the next run goes on with it"
-      _ensemake_exit 1
-    fi
-    _ensemake_restarts=$((_ensemake_restarts + 1))
-  fi
+if _ensemake_was_stopped && [ ! -e .step-$_ensemake_step ] && _ensemake_has_left $_ensemake_step; then
+  _ensemake_kind=restart_
 fi
+if ((_ensemake_is_same)); then
+  if [ $_ensemake_kind = step_ ] || ((_ensemake_restarts >= _ensemake_times)); then
+    _ensemake_say "has ended in this run; the next run goes on with it"
+    _ensemake_exit 1
+  fi
+  _ensemake_restarts=$((_ensemake_restarts + 1))
+fi
+# @end
 
 _ensemake_old=(status.json run.out run.err) # the last attempt's
+# @several|restart
 if [ $_ensemake_kind = restart_ ]; then
   _ensemake_sizes=($(stat -c %s run.out run.err)) || _ensemake_sizes=()
 fi
@@ -369,6 +388,7 @@ for ((_ensemake_number = _ensemake_step; _ensemake_number <= ${#_ensemake_chain[
   _ensemake_number++)); do
   [ ! -e .step-$_ensemake_number ] || _ensemake_old+=(.step-$_ensemake_number)
 done
+# @end
 for _ensemake_text in "${_ensemake_old[@]}"; do # what the program made links of leads out of here
   if [[ -e $_ensemake_text || -L $_ensemake_text ]]; then
     rm -f "${_ensemake_old[@]}"
@@ -382,13 +402,15 @@ else
   exec 7>run.out 8>run.err
 fi
 
-for _ensemake_text in ${_ensemake_wanted[@]+"${_ensemake_wanted[@]}"}; do
+# @environment
+for _ensemake_text in "${_ensemake_wanted[@]}"; do
   [ -n "${!_ensemake_text+x}" ] || {
     printf 'ensemake: the environment has no %s\n' "$_ensemake_text" >&8
     _ensemake_fail failed 0 "the environment has no $_ensemake_text (env_vars: from_env)"
   }
 done
 
+# @end
 # @TAKE@
 # ---- one command after another ----
 
@@ -397,27 +419,35 @@ trap '_ensemake_stop TERM' TERM
 trap '_ensemake_stop INT' INT
 trap '_ensemake_stop HUP' HUP
 while ((_ensemake_step <= ${#_ensemake_chain[@]})); do
+# @several|restart
   if [ $_ensemake_kind = restart_ ]; then
     _ensemake_head "attempt $_ensemake_attempt: ${_ensemake_names[_ensemake_step - 1]}"
   elif ((${#_ensemake_chain[@]} > 1)); then
     _ensemake_head "step $_ensemake_step of ${#_ensemake_chain[@]}:" \
       "${_ensemake_names[_ensemake_step - 1]}"
   fi
+# @end
   _ensemake_run $_ensemake_step
   _ensemake_judge $_ensemake_step
+# @restart
   [ -z "$_ensemake_verdict" ] || ! _ensemake_goes_on || continue
+# @end
   case $_ensemake_verdict in
     cancelled) _ensemake_cancelled $_ensemake_code "$_ensemake_reason" ;;
     failed) _ensemake_fail failed $_ensemake_code "$_ensemake_reason" ;;
   esac
+# @several
   ((_ensemake_step == ${#_ensemake_chain[@]})) || _ensemake_keep $_ensemake_step
+# @end
   _ensemake_step=$((_ensemake_step + 1)) _ensemake_kind=step_
 done
 if _ensemake_missing; then
   rm -f .step-* # whichever command should have left it
   _ensemake_fail failed 0 "left no output $_ensemake_absent"
+# @checks
 elif _ensemake_unchecked; then
   rm -f .step-*
   _ensemake_fail failed 0 "$_ensemake_reason"
+# @end
 fi
 _ensemake_record completed $_ensemake_code ""

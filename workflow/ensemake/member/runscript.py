@@ -1,8 +1,9 @@
 """A member's run.sh: the exact command, and the lock and the record that make it safe to repeat."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from shlex import quote
 
@@ -52,6 +53,9 @@ fi
 # starts many members says -p and spares the second start. What the environment was at the start is
 # known on Linux alone.
 MACHINERY = Path(__file__).with_name("run.bash").read_text(encoding="utf-8")
+COMMON = "\n# ---- the same in every run.sh"  # begins it
+# Lines that only some members need: `# @NAME` or `# @NAME|NAME`, up to `# @end`.
+SECTION = re.compile(r"^# @([a-z|]+)\n(.*?)^# @end\n", re.MULTILINE | re.DOTALL)
 
 # In the process that becomes the program: nothing of it is seen by this script.
 STEP = """\
@@ -137,36 +141,62 @@ def run_script(run: RunScript) -> str:
     ValueError
         If a word or a variable holds a NUL, which no program can be given.
     """
-    commands, codes = run.commands, " ".join(map(str, run.success_codes))
+    sections = {name for name, wanted in _sections(run).items() if wanted}
     text = (
         HEAD.format(title=" ".join(run.title.split()))
         + _batch_preamble(run)
-        + f"_ensemake_digest={quote(commands[-1].digest)}\n"
-        + f"_ensemake_chain=({quoted_words([command.digest for command in commands])})\n"
-        + f"_ensemake_names=({quoted_words([command.name for command in commands])})\n"
-        + f"_ensemake_outputs=({quoted_words(run.outputs)})\n"
-        + f"_ensemake_beside=({quoted_words(run.beside)})\n"
-        + f"_ensemake_wanted=({quoted_words(_wanted([*commands, *run.restarts]))})\n"
-        + f"_ensemake_success={quote(f' {codes} ')}\n"
-        + f"_ensemake_limit={run.limit_s or ''}\n"
-        + f"_ensemake_checks=({quoted_words(run.checks)})\n"
-        + f"_ensemake_state={quote(run.restart_from)} _ensemake_times={run.times}\n"
-        + "".join(f"{line}\n" for line in run.inputs)
-        + f"_ensemake_prepares={int(bool(run.preamble))}\n"
-        + "".join(_step(f"step_{n}", command) for n, command in enumerate(commands, 1))
+        + "".join(f"{line}\n" for line in [*_given(run), *run.inputs])
+        + "".join(_step(f"step_{n}", command) for n, command in enumerate(run.commands, 1))
         + "".join(_step(f"restart_{n}", command) for n, command in enumerate(run.restarts, 1))
-        + _machinery(run)
+        + _machinery(run, sections)
     )
     if "\0" in text:
         raise ValueError("a NUL character in an argument or a variable; no program can be given it")
     return text
 
 
-def _machinery(run: RunScript) -> str:
-    text = MACHINERY.replace("@NAMES@", quote("|".join(FOR_BASH)))
-    text = text.replace("@OURS@", quoted_words(OWN))
+def _given(run: RunScript) -> list[str]:
+    """What the machinery is to know; what is not needed is not there."""
+    digests, names = zip(*((command.digest, command.name) for command in run.commands), strict=True)
+    codes = " ".join(map(str, run.success_codes))
+    lists = {"beside": run.beside, "wanted": _wanted(run), "checks": run.checks}
+    return [
+        f"_ensemake_digest={quote(digests[-1])}",
+        f"_ensemake_chain=({quoted_words(digests)})",
+        f"_ensemake_names=({quoted_words(names)})",
+        f"_ensemake_outputs=({quoted_words(run.outputs)})",
+        f"_ensemake_success={quote(f' {codes} ')}",
+        f"_ensemake_limit={run.limit_s or ''}",
+        *(f"_ensemake_{name}=({quoted_words(words)})" for name, words in lists.items() if words),
+        *([f"_ensemake_state={quote(run.restart_from)}"] if run.restart_from else []),
+        *([f"_ensemake_times={run.times}"] if run.restart_from else []),
+    ]
+
+
+def _sections(run: RunScript) -> dict[str, bool]:
+    """Which sections of the machinery a member needs; all of it takes bash a while to read."""
+    return {
+        "several": len(run.commands) > 1,
+        "restart": bool(run.restart_from),
+        "checks": bool(run.checks),
+        "preamble": bool(run.preamble),
+        "environment": bool(_wanted(run)),
+    }
+
+
+def _machinery(run: RunScript, sections: Set[str]) -> str:
+    text = _chosen(frozenset(sections))
     text = text.replace("# @NEEDS@\n", run.needs).replace("# @TAKE@\n", _take(run))
     return text.replace("# @PREAMBLE@\n", _preamble(run))
+
+
+@lru_cache
+def _chosen(sections: frozenset[str]) -> str:
+    def chosen(found: re.Match[str]) -> str:
+        return found[2] if sections.intersection(found[1].split("|")) else ""
+
+    text = SECTION.sub(chosen, MACHINERY.replace("@NAMES@", quote("|".join(FOR_BASH))))
+    return text.replace("@OURS@", quoted_words(OWN))
 
 
 def _take(run: RunScript) -> str:
@@ -174,7 +204,8 @@ def _take(run: RunScript) -> str:
     return f"if ((${{#_ensemake_sizes[@]}} == 0)); then{run.take}fi\n" if run.take else ""
 
 
-def _wanted(commands: Sequence[Step]) -> list[str]:
+def _wanted(run: RunScript) -> list[str]:
+    commands = [*run.commands, *run.restarts]
     return list(dict.fromkeys(name for one in commands for name in one.passed.values()))
 
 
@@ -203,9 +234,10 @@ def digest_in(text: str) -> str | None:
 
 def commands_in(text: str) -> list[str]:
     """Return the commands of a run.sh, one after another, as they would be typed."""
+    own, _, rest = text.rpartition(COMMON)
     launched = r"^  _ensemake_launch=\(([^\n]*)\)$"
     found = []
-    for body in re.findall(r"(?ms)^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", text):
+    for body in re.findall(r"(?ms)^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", own or rest):
         launchers = re.findall(launched, body, re.MULTILINE)
         command = body.partition('"${_ensemake_launch[@]}"} ')[2].removesuffix("\n")
         found.append(" ".join(filter(None, [*launchers[:1], command])))

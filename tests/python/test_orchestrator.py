@@ -245,6 +245,31 @@ def test_a_script_that_ends_saves(experiment: Experiment, tmp_path: Path) -> Non
     again.stop(db)
 
 
+@pytest.mark.workflow
+def test_several_servers(experiment: Experiment) -> None:
+    db = experiment.create_database(db_nodes=3)
+    experiment.start(db)
+    assert len(db.get_address()) == db.num_shards == 3
+    assert db.environ()["SR_DB_TYPE"] == "Clustered"
+    store = redis.RedisCluster.from_url(db.url, decode_responses=True)
+    store.set("in", 5)
+    (Path.cwd() / "code.py").write_text(CODE.replace("redis.Redis.", "redis.RedisCluster."))
+    sims = add(experiment, "sims", "double", "{{ a }}", params={"a": [1, 2, 3]})
+    experiment.start(sims)
+    assert [store.get(f"out:{a}") for a in (1, 2, 3)] == ["10", "20", "30"]
+    store.close()
+    addresses = db.get_address()
+    assert db._held
+    psutil.Process(db._held.store.servers[1]._pid).kill()  # type: ignore[union-attr]
+    assert all(map(is_gone, addresses[1:2]))
+    until = time.monotonic() + 20
+    while db.is_active() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert experiment.get_status(db) == ["Failed"]
+    experiment.start(db)
+    assert db.is_active()
+
+
 def test_what_cannot_be_started_is_told(experiment: Experiment) -> None:
     db = experiment.create_database(interface="nowhere0")
     with pytest.raises(RunFailedError, match="no interface 'nowhere0'"):

@@ -1,12 +1,17 @@
 """A store in memory as a script holds it: SmartSim's Orchestrator."""
 
+import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ensemake.batch.allocation import allocation
+from ensemake.batch.sharing import own_store
 from ensemake.config import database
 from ensemake.errors import RunFailedError, RunningError, UnsupportedError
 from ensemake.member.layout import Layout
+from ensemake.member.plan import Shared
 from ensemake.python.batch_settings import BatchSettings
 from ensemake.python.face import Face, Key, Part
 from ensemake.python.statuses import Status
@@ -104,16 +109,18 @@ class Orchestrator(Face):
 
     # ---- while it runs ----
 
-    def hold(self, layout: Layout, has_others: bool, is_loaded: bool) -> None:
+    def hold(self, layout: Layout, reach: bool, is_loaded: bool) -> None:
         """Start it, unless it runs; `Experiment.start` does it."""
         if self.is_active():
             return
         if self._held:  # it was lost
             self._held.stop()
         self._held, settings = None, database.Database.model_validate(self.as_config())
-        folders = Folders(layout.directory, layout.state)
+        folders, is_loaded = Folders(layout.directory, layout.state), settings.save and is_loaded
+        shared = Shared(self.name, settings, str(folders.data), str(folders.state), is_loaded)
+        begin = partial(own_store, shared, allocation(os.environ), reach)
         try:
-            self._held = Held(self.name, settings, folders, settings.save and is_loaded, has_others)
+            self._held = Held(begin, folders, settings.save, is_loaded)
         except BlockingIOError:
             raise RunningError(f"{self.name}: a job or another script has it now") from None
         except (OSError, ValueError) as error:
@@ -175,8 +182,7 @@ class Orchestrator(Face):
 
     def get_address(self) -> list[str]:
         """Return where it listens, ``host:port``; clients need a password too, see `url`."""
-        link = self._checkpoint.link
-        return [f"{link.address}:{link.port}"]
+        return self._checkpoint.addresses
 
     @property
     def url(self) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ensemake.batch.allocation import allocation, own_node
 from ensemake.check import rule_name
 from ensemake.errors import GenerateError, RunFailedError, RunningError, UnsupportedError
 from ensemake.member.generate import generate
@@ -140,7 +139,8 @@ class Started(Watched):
     def _hold(self, store: Orchestrator, force: bool) -> None:
         self.databases[store.name] = store
         layout = store_layout(self.place.folder, store.name)
-        store.hold(layout, _has_others(self.launcher), is_loaded=not force)
+        is_in_job = not os.environ.keys().isdisjoint(("SLURM_JOB_ID", "PBS_NODEFILE"))
+        store.hold(layout, self.launcher != "local" and not is_in_job, is_loaded=not force)
 
     def _give_store(self, owners: list[Item]) -> None:
         """As in SmartSim: what is started while a store runs uses it, if it names no other."""
@@ -338,14 +338,6 @@ class Started(Watched):
         until = time.monotonic() + interval
         while time.monotonic() < until and runs.alive(self.place.folder):
             time.sleep(min(0.5, interval))
-
-
-def _has_others(launcher: str) -> bool:
-    """Whether programs on other nodes may use a store of this process."""
-    if os.environ.keys() & {"SLURM_JOB_ID", "PBS_NODEFILE"}:
-        nodes = allocation(os.environ)
-        return [node.name for node in nodes] != [own_node(os.environ, nodes)]
-    return launcher != "local"
 
 
 def _allocation_of(items: list[Item]) -> str | None:

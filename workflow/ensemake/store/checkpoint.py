@@ -5,7 +5,7 @@ Beside it stands whose data the store has (`kept.json`), for the runs that use i
 
 import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,8 +27,8 @@ class Checkpoint:
         Of the store.
     pid, host
         Of the script.
-    link
-        Where the server is.
+    links
+        Where its servers are.
     environ
         What programs beside the script are told.
     """
@@ -36,16 +36,22 @@ class Checkpoint:
     name: str
     pid: int
     host: str
-    link: Link
+    links: Sequence[Link]
     environ: dict[str, str]
 
     @property
     def is_alive(self) -> bool:
-        """Whether the server answers."""
+        """Whether all of it answers."""
         with suppress(OSError):
-            reached(self.link).close()
+            for link in self.links:
+                reached(link).close()
             return True
         return False
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where its servers listen."""
+        return [f"{link.address}:{link.port}" for link in self.links]
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -63,7 +69,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     data = json.loads(read_whole(path, LARGEST))
     try:
-        return Checkpoint(**{**data, "link": Link(**data["link"])})
+        return Checkpoint(**{**data, "links": [Link(**link) for link in data["links"]]})
     except (KeyError, TypeError):
         raise ValueError(f"{path} is no checkpoint of a store") from None
 
@@ -104,4 +110,4 @@ def add_kept(state: Path, members: Mapping[str, str]) -> None:
 
 def _mark(checkpoint: Checkpoint) -> str:
     """What tells a store from those before it."""
-    return f"{checkpoint.host} {checkpoint.pid} {checkpoint.link.path}"
+    return f"{checkpoint.host} {checkpoint.pid} {checkpoint.environ['SSDB']}"

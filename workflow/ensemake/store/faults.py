@@ -6,8 +6,10 @@ from pathlib import Path
 from ensemake.config.faults import Problem, did_you_mean
 from ensemake.config.schema import Config, Model
 from ensemake.store.program import find_server
+from ensemake.store.seats import BUS
 from ensemake.sweep.upstream import takes_from
 
+HIGHEST = 65535 - BUS
 RESERVED = ("overview.html", "overview.log", "config.json", "runs")
 
 
@@ -22,6 +24,8 @@ def database_problems(config: Config, base: Path) -> Iterator[Problem]:
             yield (*path, "batch_settings", "size"), message
         if store.batch_settings.with_ is not None:
             yield (*path, "batch_settings", "with"), "a store has a job of its own; leave it out"
+        if store.nodes > 1 and store.port + store.nodes - 1 > HIGHEST:
+            yield (*path, "port"), f"several servers have ports up to {HIGHEST}; choose a lower one"
         for item, module in enumerate(store.modules):
             if not (base / module).is_file():
                 yield (*path, "modules", item), f"there is no file {module}"

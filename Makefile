@@ -40,4 +40,5 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "Installing the environment into $(VENV); once, about a minute"
 	@python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@python -m compileall -q workflow
 	@touch $@

@@ -53,6 +53,7 @@ fi
 # starts many members says -p and spares the second start. What the environment was at the start is
 # known on Linux alone.
 MACHINERY = Path(__file__).with_name("run.bash").read_text(encoding="utf-8")
+COMMON = "\n# ---- the same in every run.sh"  # begins it
 # Lines that only some members need: `# @NAME` or `# @NAME|NAME`, up to `# @end`.
 SECTION = re.compile(r"^# @([a-z|]+)\n(.*?)^# @end\n", re.MULTILINE | re.DOTALL)
 
@@ -246,9 +247,10 @@ def digest_in(text: str) -> str | None:
 
 def commands_in(text: str) -> list[str]:
     """Return the commands of a run.sh, one after another, as they would be typed."""
+    own, _, rest = text.rpartition(COMMON)
     launched = r"^  _ensemake_launch=\(([^\n]*)\)$"
     found = []
-    for body in re.findall(r"(?ms)^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", text):
+    for body in re.findall(r"(?ms)^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", own or rest):
         launchers = re.findall(launched, body, re.MULTILINE)
         command = body.partition('"${_ensemake_launch[@]}"} ')[2].removesuffix("\n")
         found.append(" ".join(filter(None, [*launchers[:1], command])))

@@ -39,6 +39,7 @@ from ensemake.member.needs import THREADS, needed
 from ensemake.member.plan import Inputs, Plan, Planned, Shared, read_plan
 from ensemake.member.state import is_complete
 from ensemake.paths import share
+from ensemake.store.cluster import Cluster
 from ensemake.store.store import Store
 
 QUIET_S = 30.0  # a line of progress after this time at the latest
@@ -146,7 +147,7 @@ class Leader:
         self._selector.register(self._processes.wake, selectors.EVENT_READ, self._wake)
         self._agents: dict[str, Agent] = {}
         self._shared, self._fault = plans[0].store, ""
-        self._store: Store | None = None
+        self._store: Store | Cluster | None = None
         self._sort(self._incomplete())
         self._open(nodes)
         if self._shared and self._left:
@@ -326,6 +327,8 @@ class Leader:
             self._room.open(agent.node)
             for end in ends:
                 self._end(end)
+            if agent.fault:
+                self._lose_store(agent.fault)
 
     def _lose(self, agent: Agent) -> None:
         """A node is gone: what ran there counts as failed, the others go on."""
@@ -374,7 +377,7 @@ class Leader:
         except (OSError, ValueError) as error:
             self._lose_store(str(error))
             return
-        self._processes.others.add(store.process.pid)
+        self._processes.others |= store.pids
         self._selector.register(store, selectors.EVENT_READ, self._hear_store)
         if store.lacks:
             say(f"{store.name}: {store.lacks}")
@@ -382,9 +385,11 @@ class Leader:
     def _hear_store(self) -> None:
         assert self._store is not None
         was_ready, fault = self._store.is_ready, self._store.hear()
+        self._processes.others |= self._store.pids
         if self._store.is_ready and not was_ready:
             for agent in self._agents.values():
-                agent.relay(self._store.link)
+                for link in self._store.links(agent.node):
+                    agent.relay(link)
         if fault:
             self._selector.unregister(self._store)
             self._lose_store(fault)

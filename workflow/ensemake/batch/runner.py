@@ -22,7 +22,7 @@ from pathlib import Path
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, allocation, own_node, workload_manager
 from ensemake.batch.node_agent import Agent, forget_step, serve
-from ensemake.batch.placement import THREADS, Needs, Room, Slot, slots
+from ensemake.batch.placement import Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
 from ensemake.batch.sharing import (
     Served,
@@ -36,6 +36,7 @@ from ensemake.batch.sharing import (
 )
 from ensemake.config.schema import Resource
 from ensemake.member.command import member_outputs, resource
+from ensemake.member.needs import THREADS, needed
 from ensemake.member.plan import Inputs, Plan, Planned, Shared, read_plan
 from ensemake.member.state import is_complete
 from ensemake.paths import share
@@ -491,7 +492,7 @@ def write_node_file(slot: Slot, directory: Path) -> Path:
 
 def needs_of(plan: Plan) -> Needs:
     """Return what each member of a plan needs: where they differ, the most of any."""
-    given = plan.settings.resources
+    given = needed(plan.settings)
     names = [field.name for field in fields(Needs) if field.name in given]
     return Needs(**{name: _most(given[name], plan) for name in names})
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ensemake.config.batch import BatchSettings
-from ensemake.config.database import Database
+from ensemake.config.database import Colocated, Database
 from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric, Series
 from ensemake.config.plots import Drawn, Function, picture_name
@@ -121,6 +121,9 @@ class Model(Section):
     )
     database: Name | None = Field(
         None, description="a store of `databases` that its members share with others; see store.md"
+    )
+    colocated_db: Colocated | None = Field(
+        None, description="a store of each member's own, on its node; see store.md"
     )
     key_prefixing: bool = Field(
         False, description="with a store: the keys that a SmartRedis client writes get its name"

@@ -149,7 +149,7 @@ class Started(Watched):
             return
         read = [self.entities[x] for one in owners for x in one.reads_from if x in self.entities]
         for owner in [*owners, *read]:
-            if owner.database is None:
+            if owner.database is None and not owner.data.get("colocated_db"):
                 owner.database = UNNAMED if UNNAMED in active else active[0]
 
     def _start(

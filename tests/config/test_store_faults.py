@@ -46,7 +46,12 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "server": ({"databases": {"store": {"server": "/no/such"}}}, "/no/such is no program"),
     "module": ({"databases": {"store": {"modules": ["ai.so"]}}}, "there is no file ai.so"),
-    "several servers": ({"databases": {"store": {"nodes": 3}}}, "databases.store.nodes"),
+    "two servers": ({"databases": {"store": {"nodes": 2}}}, "has 3 servers or more; write 1, or 3"),
+    "ports": ({"databases": {"store": {"nodes": 3, "port": 55534}}}, "up to 55535"),
+    "a cluster by hand": (
+        {"databases": {"store": {"settings": {"cluster-enabled": "yes"}}}},
+        "nodes says how many servers there are",
+    ),
     "port": ({"databases": {"store": {"port": 70000}}}, "databases.store.port"),
     "who gets in": (
         {"databases": {"store": {"settings": {"bind": "0.0.0.0"}}}},

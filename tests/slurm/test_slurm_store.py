@@ -24,26 +24,63 @@ for name in ("ENSEMAKE_STORE", "SSDB"):  # by the network, and by the socket tha
 """
 
 
-def test_two_nodes(project: SlurmProject) -> None:
-    project.write("code.py", CODE)
+CLUSTERED = """\
+import os, redis, sys
+first = os.environ["SSDB"].split(",")[0].split(":")
+one = redis.RedisCluster(first[0], int(first[1]), socket_timeout=60)  # as SmartRedis: no password
+if sys.argv[1] == "put":
+    one.execute_command("AI.TENSORSET", "tensor" + sys.argv[2], "INT8", 3, "BLOB", b"123")
+    one.rpush("there", os.environ["SLURMD_NODENAME"])
+    one.blpop("end")
+else:
+    other = redis.RedisCluster.from_url(os.environ["ENSEMAKE_STORE"], socket_timeout=60)
+    nodes = {other.blpop("there")[1].decode() for _ in range(6)}
+    for x in range(1, 7):
+        assert other.execute_command("AI.TENSORGET", f"tensor{x}", "BLOB") == b"123"
+    print(*sorted(nodes), os.environ["SR_DB_TYPE"], len(os.environ["SSDB"].split(",")))
+    other.rpush("end", *range(6))
+"""
+
+
+def shared(project: SlurmProject, code: str, **store: Any) -> None:
+    """One that looks at what six others put there, on two nodes."""
+    project.write("code.py", code)
     batch = {"nodes": 2, "runtime": 5}
     project.config["experiment"] = "exp"
     # the nodes of the tests are this machine, under two names
-    project.config["databases"] = {
-        "store": {"interface": "lo", "batch_settings": batch, "cpus": 1, "mem_mb": 100}
-    }
-    shared: dict[str, Any] = {
+    own = {"interface": "lo", "batch_settings": batch, "cpus": 1, "mem_mb": 100}
+    project.config["databases"] = {"store": {**own, **store}}
+    keys: dict[str, Any] = {
         "database": "store",
         "files": {"to_copy": ["code.py"]},
         "resources": {"mem_mb": 50},
     }
     put = {"exe": "python", "exe_args": ["code.py", "put", "{{ x }}"]}
     look = {"exe": "python", "exe_args": ["code.py", "look"]}
-    project.config["models"] = {"look": {**shared, "run_settings": look}}
-    ensemble = {**shared, "params": {"x": [1, 2, 3, 4, 5, 6]}, "run_settings": put}
+    project.config["models"] = {"look": {**keys, "run_settings": look}}
+    ensemble = {**keys, "params": {"x": [1, 2, 3, 4, 5, 6]}, "run_settings": put}
     project.config["ensembles"] = {"put": ensemble}
+
+
+def test_two_nodes(project: SlurmProject) -> None:
+    shared(project, CODE)
     project.finish()
     told = (project.results / "look" / "run.out").read_text().splitlines()
     assert len(told) == 2
     assert all(len(line.split()) == 2 for line in told), told
     assert (project.results / "store" / "dump.rdb").exists()
+
+
+def test_three_servers_on_two_nodes(project: SlurmProject) -> None:
+    shared(project, CLUSTERED, nodes=3)
+    project.write("code.py", CLUSTERED.replace("range(6)", "range(4)").replace("(1, 7)", "(1, 5)"))
+    project.config["ensembles"]["put"]["params"]["x"] = [1, 2, 3, 4]
+    done = project.finish()
+    (told,) = (project.results / "look" / "run.out").read_text().splitlines()
+    assert told == "n1 n2 Clustered 3", told
+    kept = sorted(path.name for path in (project.results / "store").iterdir())
+    assert kept == ["dump-0.rdb", "dump-1.rdb", "dump-2.rdb"]
+    state = project.results / ".ensemake" / "store"
+    assert len(list(state.glob("server-*.log"))) == 3
+    (starts,) = (state.parent / "look").rglob("*.record.jsonl")
+    assert '"slots": 5' in starts.read_text(), done.stdout  # eight CPUs without three servers

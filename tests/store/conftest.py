@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from ensemake.config.database import Database
+from ensemake.store.cluster import Cluster
 from ensemake.store.program import _packaged
-from ensemake.store.store import Folders, Store
+from ensemake.store.store import Folders, Place, Store
 
 SERVERS = {"packaged": _packaged(), "on PATH": shutil.which("redis-server")}
 Begin = Callable[..., Store]
+BeginCluster = Callable[..., Cluster]
 
 
 @pytest.fixture(params=[name for name, path in SERVERS.items() if path])
@@ -32,6 +34,23 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         begun.append(store)
         store.wait()
         return store
+
+    yield start
+    for store in begun:
+        store.stop(save=False)
+
+
+@pytest.fixture
+def begin_cluster(tmp_path: Path) -> Iterator[BeginCluster]:
+    """As `begin`, of several servers on this machine."""
+    begun: list[Cluster] = []
+    folders = Folders(tmp_path / "results" / "store", tmp_path / "results" / ".ensemake" / "store")
+
+    def start(is_loaded: bool = False, nodes: int = 3, **settings: Any) -> Cluster:
+        own = Database(nodes=nodes, **settings)
+        begun.append(Cluster("store", own, folders, is_loaded, False, [Place("n1")] * nodes))
+        begun[-1].wait()
+        return begun[-1]
 
     yield start
     for store in begun:

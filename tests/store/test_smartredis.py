@@ -12,7 +12,7 @@ import pytest
 
 from ensemake.store.relay import Link, Relay
 
-from .conftest import Begin
+from .conftest import Begin, BeginCluster
 
 PYTHON = os.environ.get("SMARTREDIS_PYTHON", "")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="SMARTREDIS_PYTHON names no Python with it")
@@ -82,9 +82,19 @@ def test_all_that_it_does_with_data(begin: Begin, server: str) -> None:
 def test_on_another_node(begin: Begin, server: str, tmp_path: Path) -> None:
     store = begin(server=server)
     path = str(tmp_path / "there" / "s")
-    relay = Relay(Link(path, "127.0.0.1", store.port, store.order.password))
+    relay = Relay(Link("127.0.0.1", store.port, store.order.password, path))
     run(SCRIPT, {**store.environ(), "SSDB": f"unix://{path}"})
     relay.close()
+
+
+def test_on_a_cluster(begin_cluster: BeginCluster, server: str) -> None:
+    store = begin_cluster(server=server)
+    run(SCRIPT, store.environ())
+    run(WRITES, store.environ(prefix="sims_0"))
+    assert run(READS, store.environ(reads=["sims_0"])) == "3.0\n"
+    assert store.stop(save=True) == ""
+    again = begin_cluster(server=server, is_loaded=True)
+    assert run(READS, again.environ(reads=["sims_0"])) == "3.0\n"
 
 
 def test_keys_with_names(begin: Begin, server: str) -> None:

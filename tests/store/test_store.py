@@ -172,6 +172,13 @@ def test_its_news(begin: Begin, server: str) -> None:
     news.write_text(json.dumps({**told, "time": time.time() - 600}))
     (line,) = news_lines(news.parents[2])
     assert line.endswith("not heard of for 10 min")
+    more = {**told, "address": "n2:7", "keys": 5, "clients": 2, "memory": 1 << 20}
+    news.with_name("running-1.json").write_text(json.dumps(more))
+    news.write_text(json.dumps({**told, "memory": 2 << 20}))
+    lines = list(news_lines(news.parents[2]))
+    assert lines[0] == "store: a store of 2 servers: 5 keys, 3.0 MB of 200.0 MB, 2 clients"
+    assert lines[2] == "store:   at n2:7: 5 keys, 1.0 MB of 100.0 MB, 2 clients"
+    news.with_name("running-1.json").unlink()
     news.write_text("half")
     assert list(news_lines(news.parents[2])) == []
     store.stop(save=False)
@@ -192,7 +199,8 @@ def test_its_own_client(begin: Begin, server: str) -> None:
 
 def test_a_relay_needs_no_password_where_it_is(begin: Begin, server: str, tmp_path: Path) -> None:
     store = begin(server=server)
-    link = Link(str(tmp_path / "there" / "s"), "127.0.0.1", store.port, store.order.password)
+    path = str(tmp_path / "there" / "s")
+    link = Link("127.0.0.1", store.port, store.order.password, path)
     relay = Relay(link)
     assert (tmp_path / "there").stat().st_mode & 0o777 == 0o700
     clients = [redis.Redis(unix_socket_path=link.path) for _ in range(3)]

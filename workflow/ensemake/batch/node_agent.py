@@ -11,12 +11,12 @@ import re
 import select
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from socket import socket
 
 from ensemake.batch.allocation import Node
 from ensemake.batch.processes import End, Processes, Task
@@ -28,6 +28,7 @@ RELAYS: list[Relay] = []  # of this agent
 START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " + (
     "from ensemake.batch.node_agent import serve; sys.exit(serve())"
 )
+AGENT = [sys.executable, "-c", START]
 # What a job step inherits from the steps and options around it and would take for its own.
 # What identifies the job stays, and so does where Slurm's configuration is.
 KEPT = re.compile(
@@ -50,10 +51,10 @@ class Agent:
 
     def __init__(self, node: Node, environ: Mapping[str, str], log: Path) -> None:
         self.node, self.log = node.name, log
-        self.ready = False
+        self.ready, self.fault = False, ""
         # In a process group of its own: Ctrl-C is for the leader, who tells the agents.
         self.process = subprocess.Popen(
-            command(node, environ, log),
+            command(node, environ, log, AGENT),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,
@@ -72,7 +73,7 @@ class Agent:
         self._say(asdict(task))
 
     def relay(self, link: Link) -> None:
-        """Have a store be reached there."""
+        """Have a store be reached there; if that cannot be, `fault` says why."""
         self._say({"store": asdict(link)})
 
     def stop(self) -> None:
@@ -101,7 +102,8 @@ class Agent:
             return None
         self.ready = self.ready or bool(lines)
         answers = [json.loads(line) for line in lines]
-        return [End(**answer) for answer in answers if answer]
+        self.fault = next((a["fault"] for a in answers if "fault" in a), self.fault)
+        return [End(**answer) for answer in answers if "number" in answer]
 
     def _say(self, message: Mapping[str, object]) -> None:
         # If the agent is gone or going, the end of its answers will say what is lost.
@@ -124,17 +126,16 @@ class Lines:
         return lines if data else None
 
 
-def command(node: Node, environ: Mapping[str, str], log: Path) -> list[str]:
-    """Return the command that starts an agent on a node of the Slurm or PBS job."""
-    agent = [sys.executable, "-c", START]
+def command(node: Node, environ: Mapping[str, str], log: Path, program: Sequence[str]) -> list[str]:
+    """Return the command that starts a program of ours on a node of the Slurm or PBS job."""
     if "SLURM_JOB_ID" in environ:
-        return [*_srun(node), *agent]
+        return [*_srun(node), *program]
     lines = [f"cd {shlex.quote(os.getcwd())}", f"exec 2>>{shlex.quote(str(log))}"]
     attach = shutil.which("pbs_attach", path=environ.get("PATH"))
     if attach:  # puts the agent under the care of PBS: counted, and ended with the job
-        job = shlex.join([attach, "-j", environ.get("PBS_JOBID", ""), *agent])
+        job = shlex.join([attach, "-j", environ.get("PBS_JOBID", ""), *program])
         lines += [f"test -x {shlex.quote(attach)} && exec {job}"]
-    there = shlex.join(["/bin/sh", "-c", "; ".join([*lines, f"exec {shlex.join(agent)}"])])
+    there = shlex.join(["/bin/sh", "-c", "; ".join([*lines, f"exec {shlex.join(program)}"])])
     return ["ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=30", node.name, there]
 
 
@@ -159,7 +160,7 @@ def serve() -> int:
     processes, orders = Processes(), Lines(sys.stdin.fileno())
     forget_step()
     print("{}", flush=True)
-    sources: set[int | socket] = {orders.descriptor, processes.wake}
+    sources: set[int | socket.socket] = {orders.descriptor, processes.wake}
     while orders.descriptor in sources or len(processes):
         ready, _, _ = select.select(sources, [], [])
         if processes.wake in ready and processes.signals():
@@ -168,23 +169,23 @@ def serve() -> int:
             sources.remove(orders.descriptor)
             processes.stop()
         for end in processes.ended():
-            _tell(end)
+            _tell(asdict(end))
     for relay in RELAYS:
         relay.close()
     return 0
 
 
-def _tell(end: End) -> None:
+def _tell(what: Mapping[str, object]) -> None:
     """Without a leader members still have to end, and to be waited for."""
     with contextlib.suppress(BrokenPipeError):
-        os.write(sys.stdout.fileno(), json.dumps(asdict(end)).encode() + b"\n")
+        os.write(sys.stdout.fileno(), json.dumps(what).encode() + b"\n")
 
 
 def _relay(link: Link) -> None:
     try:
         RELAYS.append(Relay(link))
-    except OSError as error:  # only SmartRedis needs it
-        print(f"ensemake: no store for SmartRedis on this node: {error}", file=sys.stderr)
+    except OSError as error:
+        _tell({"fault": f"no way to it on {socket.gethostname()}: {error}"})
 
 
 def _obey(lines: list[bytes] | None, processes: Processes) -> bool:

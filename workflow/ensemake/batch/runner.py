@@ -22,9 +22,10 @@ from pathlib import Path
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, allocation, own_node, workload_manager
 from ensemake.batch.node_agent import Agent, forget_step, serve
-from ensemake.batch.placement import THREADS, Needs, Room, Slot, slots
+from ensemake.batch.placement import Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
 from ensemake.batch.sharing import (
+    Served,
     blame,
     close_store,
     going_on,
@@ -35,10 +36,10 @@ from ensemake.batch.sharing import (
 )
 from ensemake.config.schema import Resource
 from ensemake.member.command import member_outputs, resource
+from ensemake.member.needs import THREADS, needed
 from ensemake.member.plan import Inputs, Plan, Planned, Shared, read_plan
 from ensemake.member.state import is_complete
 from ensemake.paths import share
-from ensemake.store.store import Store
 
 QUIET_S = 30.0  # a line of progress after this time at the latest
 NAMED = 10  # how many failed members the last lines name
@@ -145,7 +146,7 @@ class Leader:
         self._selector.register(self._processes.wake, selectors.EVENT_READ, self._wake)
         self._agents: dict[str, Agent] = {}
         self._shared, self._fault = plans[0].store, ""
-        self._store: Store | None = None
+        self._store: Served | None = None
         self._sort(self._incomplete())
         self._open(nodes)
         if self._shared and self._left:
@@ -325,6 +326,8 @@ class Leader:
             self._room.open(agent.node)
             for end in ends:
                 self._end(end)
+            if agent.fault:
+                self._lose_store(agent.fault)
 
     def _lose(self, agent: Agent) -> None:
         """A node is gone: what ran there counts as failed, the others go on."""
@@ -373,7 +376,7 @@ class Leader:
         except (OSError, ValueError) as error:
             self._lose_store(str(error))
             return
-        self._processes.others.add(store.process.pid)
+        self._processes.others |= store.pids
         self._selector.register(store, selectors.EVENT_READ, self._hear_store)
         if store.lacks:
             say(f"{store.name}: {store.lacks}")
@@ -381,9 +384,11 @@ class Leader:
     def _hear_store(self) -> None:
         assert self._store is not None
         was_ready, fault = self._store.is_ready, self._store.hear()
+        self._processes.others |= self._store.pids
         if self._store.is_ready and not was_ready:
             for agent in self._agents.values():
-                agent.relay(self._store.link)
+                for link in self._store.links(agent.node):
+                    agent.relay(link)
         if fault:
             self._selector.unregister(self._store)
             self._lose_store(fault)
@@ -487,7 +492,7 @@ def write_node_file(slot: Slot, directory: Path) -> Path:
 
 def needs_of(plan: Plan) -> Needs:
     """Return what each member of a plan needs: where they differ, the most of any."""
-    given = plan.settings.resources
+    given = needed(plan.settings)
     names = [field.name for field in fields(Needs) if field.name in given]
     return Needs(**{name: _most(given[name], plan) for name in names})
 

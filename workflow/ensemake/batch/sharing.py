@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -10,36 +11,51 @@ from pathlib import Path
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, own_node, workload_manager
+from ensemake.batch.node_agent import command
 from ensemake.member.plan import Plan, Planned, Shared, key_prefix
 from ensemake.member.state import read_status
+from ensemake.store.checkpoint import add_kept
+from ensemake.store.cluster import Cluster
+from ensemake.store.joined import Joined
 from ensemake.store.saved import forget_saved, read_saved, write_saved
-from ensemake.store.store import Folders, Store
+from ensemake.store.store import KEEPER, Folders, Place, Store
+
+Served = Store | Cluster | Joined
 
 
 def without_share(store: Shared | None, nodes: list[Node]) -> list[Node]:
     """Return what of the nodes a store leaves to members.
 
-    It runs on ours. On a machine of one's own it takes what members leave of its CPUs.
+    On a machine of one's own it takes what members leave of its CPUs.
     """
-    if store is None or workload_manager(os.environ, lambda _: None) == "none":
+    if store is None or store.checkpoint or workload_manager(os.environ, lambda _: None) == "none":
         return nodes
-    own, settings = own_node(os.environ, nodes), store.settings
-    return [
-        replace(
-            node,
-            cpus=max(0, node.cpus - settings.cpus),
-            mem_mb=node.mem_mb and max(1, node.mem_mb - (settings.mem_mb or 0)),
-        )
-        if node.name == own
-        else node
-        for node in nodes
-    ]
+    homes = Counter(node.name for node in homes_of(store, nodes) if node)
+    return [_without(node, store, homes[node.name]) for node in nodes]
+
+
+def _without(node: Node, store: Shared, servers: int) -> Node:
+    cpus, mem_mb = store.settings.cpus * servers, (store.settings.mem_mb or 0) * servers
+    left = node.mem_mb and max(1, node.mem_mb - mem_mb) if servers else node.mem_mb
+    return replace(node, cpus=max(0, node.cpus - cpus), mem_mb=left)
+
+
+def homes_of(store: Shared, nodes: Sequence[Node]) -> list[Node | None]:
+    """Return where each server of a store runs: our node first, then the others in turn.
+
+    A single one is ours, though our node be none of these (None).
+    """
+    own = own_node(os.environ, list(nodes))
+    if store.settings.nodes == 1:
+        return [next((node for node in nodes if node.name == own), None)]
+    turn = sorted(nodes, key=lambda node: node.name != own)
+    return [turn[number % len(turn)] for number in range(store.settings.nodes)]
 
 
 @contextmanager
 def store_lock(store: Shared | None) -> Iterator[None]:
     """Hold a store's place: a job that was left running may still have it."""
-    if store is None:
+    if store is None or store.checkpoint:
         yield
         return
     state = Path(store.state)
@@ -55,8 +71,30 @@ def going_on(shared: Shared, skipped: int) -> Shared:
     return replace(shared, is_loaded=shared.is_loaded or (shared.settings.save and skipped > 0))
 
 
-def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store:
-    """Start the store of a batch.
+def shared_store(shared: Shared, nodes: Sequence[Node]) -> Served:
+    """Start the store of a batch, or join the one that a script holds.
+
+    Raises
+    ------
+    OSError, ValueError
+        If that cannot be.
+    """
+    if shared.checkpoint:
+        return Joined(Path(shared.checkpoint), _has_others(nodes))
+    return own_store(shared, nodes)
+
+
+def own_store(
+    shared: Shared, nodes: Sequence[Node], reach: bool = False, lets_in: bool = False
+) -> Store | Cluster:
+    """Start a store on these nodes.
+
+    Parameters
+    ----------
+    reach
+        Whether programs elsewhere use it too.
+    lets_in
+        Whether its user's programs on this machine need no password at its port.
 
     Raises
     ------
@@ -64,11 +102,27 @@ def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store:
         If that cannot be.
     """
     folders = Folders(Path(shared.data), Path(shared.state))
-    has_others = [node.name for node in nodes] != [own_node(os.environ, list(nodes))]
-    return Store(shared.name, shared.settings, folders, shared.is_loaded, has_others)
+    has_others = reach or _has_others(nodes)
+    given = (shared.name, shared.settings, folders, shared.is_loaded, has_others)
+    if shared.settings.nodes == 1:
+        return Store(*given, lets_in=lets_in)
+    own, homes = own_node(os.environ, list(nodes)), filter(None, homes_of(shared, nodes))
+    return Cluster(*given, [_place(node, own, folders.state) for node in homes])
 
 
-def own_share(store: Store, shared: Shared, plan: Plan, member: Planned) -> dict[str, str]:
+def _has_others(nodes: Sequence[Node]) -> bool:
+    return [node.name for node in nodes] != [own_node(os.environ, list(nodes))]
+
+
+def _place(node: Node, own: str | None, state: Path) -> Place:
+    if node.name == own:
+        return Place(node.name)
+    environ = {} if "SLURM_JOB_ID" in os.environ else dict(os.environ)
+    log = (state / f"keeper.{node.name}.log").absolute()
+    return Place(node.name, command(node, os.environ, log, KEEPER), environ)
+
+
+def own_share(store: Served, shared: Shared, plan: Plan, member: Planned) -> dict[str, str]:
     """Return the variables by which a member finds the store."""
     settings = plan.settings
     prefix = key_prefix(plan.entity, member.name) if settings.key_prefixing else ""
@@ -76,15 +130,20 @@ def own_share(store: Store, shared: Shared, plan: Plan, member: Planned) -> dict
     return store.environ(prefix, reads)
 
 
-def close_store(store: Store, shared: Shared, done: Mapping[str, str], is_lost: bool) -> str:
+def close_store(store: Served, shared: Shared, done: Mapping[str, str], is_lost: bool) -> str:
     """Save a store and end it; return why its data are not saved, "" if they are or need not be.
+
+    That of a script is left as it is.
 
     Parameters
     ----------
     done
         The members that have completed in this job, with their digests.
     """
-    if is_lost or not shared.settings.save:
+    if shared.checkpoint and not is_lost:
+        with suppress(OSError, ValueError):  # it has ended just now
+            add_kept(Path(shared.state), done)
+    if is_lost or shared.checkpoint or not shared.settings.save:
         store.stop(save=False)
         return ""
     state = Path(shared.state)

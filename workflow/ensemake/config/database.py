@@ -1,6 +1,6 @@
 """The config's section on stores in memory, which members share while they run."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -17,7 +17,10 @@ OURS = {
     **dict.fromkeys(("requirepass", "user", "aclfile", "masterauth"), "each run has a password"),
     **dict.fromkeys(("unixsocket", "unixsocketperm", "logfile"), "ensemake sets it"),
     **dict.fromkeys(("daemonize", "supervised", "pidfile"), "ensemake starts and ends the server"),
-    **dict.fromkeys(("include", "cluster-enabled", "replicaof"), "it is one server, set up here"),
+    **dict.fromkeys(("include", "replicaof"), "each server is set up here"),
+    **dict.fromkeys(("cluster-enabled",), "nodes says how many servers there are"),
+    **dict.fromkeys(("cluster-config-file", "cluster-port", "cluster-node-timeout"), "it is fixed"),
+    **dict.fromkeys(("cluster-announce-ip", "cluster-announce-port"), "ensemake sets it"),
 }
 
 
@@ -30,17 +33,43 @@ def _directives(settings: dict[str, Text | int]) -> dict[str, Text | int]:
     return settings
 
 
+def _servers(nodes: int) -> int:
+    if nodes == 2:
+        raise ValueError("a cluster has 3 servers or more; write 1, or 3")
+    return nodes
+
+
+Servers = Annotated[Count, AfterValidator(_servers)]
 Directives = Annotated[dict[Text, Text | int], AfterValidator(_directives)]
+
+
+class Colocated(Section):
+    """A store of each member's own: a server that runs beside it, on its node."""
+
+    cpus: Count = Field(1, description="CPUs that a member needs for it beside its own")
+    mem_mb: Count | None = Field(
+        None,
+        description="memory that its data may take, beside the `mem_mb` of `resources` if that is "
+        "given; what does not fit is refused",
+    )
+    settings: Directives = Field({}, description="directives of the server, as in its redis.conf")
+    unix_socket: bool = Field(
+        True, description="programs reach it by a Unix socket; else by a port of the loopback"
+    )
 
 
 class Database(Section):
     """A store in memory: a Redis or Valkey server that runs beside those who share it."""
 
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="0: any that is free")
-    nodes: Literal[1] = Field(1, description="servers; one")
-    cpus: Count = Field(1, description="CPUs that are kept free for it in a cluster's job")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="0: any that is free; of several servers the first"
+    )
+    nodes: Servers = Field(
+        1, description="servers; 3 or more share the keys among them, on as many nodes as there are"
+    )
+    cpus: Count = Field(1, description="CPUs that are kept free for each in a cluster's job")
     mem_mb: Count | None = Field(
-        None, description="memory that its data may take; what does not fit is refused"
+        None, description="memory that the data of each may take; what does not fit is refused"
     )
     interface: Text | None = Field(
         None,
@@ -49,7 +78,7 @@ class Database(Section):
     )
     settings: Directives = Field({}, description="directives of the server, as in its redis.conf")
     modules: list[Text] = Field(
-        [], description="modules of the server to load in place of ensemake's, which has tensors"
+        [], description="modules of the server that bring commands in place of ensemake's tensors"
     )
     save: bool = Field(
         True, description="keep the data under results at the end, and go on with them"

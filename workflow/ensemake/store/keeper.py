@@ -14,17 +14,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from ensemake.atomic import PRIVATE, read_end, write_atomically
 from ensemake.config.database import Database
-from ensemake.store.address import free_port
+from ensemake.store.address import free_port, listening_address
+from ensemake.store.program import is_tensor_module
+from ensemake.store.relay import Link, Relay
 from ensemake.store.resp import Client, ServerError, info
-from ensemake.store.saved import DUMP, PREVIOUS
+from ensemake.store.saved import dump_names
+from ensemake.store.seats import LOOPBACK, Seat
 
 PDEATHSIG = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 LOOK_S, TELL_S = 0.2, 5.0  # between looks at the server, between words about it
@@ -43,32 +48,41 @@ class Order:
     name, settings
         As the config has them.
     program, modules
-        The server, and what it loads.
+        The server, and what it loads, with arguments.
     address
-        Where it listens.
+        Where it listens; "" for the address by which other nodes reach the keeper's.
     folder
         For its user alone: the socket lies there.
     data
         Where its file lies.
-    is_loaded
-        Whether that is read; else one that is there steps aside.
     log, news
         Files for what it prints, and for what is told of it while it runs.
     password
-        Of this run.
+        Of this run; "" has it listen nowhere but at its socket.
+    lets_in
+        Whether its user's programs on this machine need none at its port.
+    seat
+        Its place in a cluster.
+    environ
+        For the server, where it does not inherit it.
+    checkpoint
+        The file of a script that holds it: gone with the server.
     """
 
     name: str
     settings: Database
     program: str
-    modules: list[str]
+    modules: list[list[str]]
     address: str
     folder: str
     data: str
-    is_loaded: bool
     log: str
     news: str
     password: str
+    lets_in: bool = False
+    seat: Seat | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: str = ""
 
     @property
     def socket(self) -> str:
@@ -77,37 +91,46 @@ class Order:
 
     def as_json(self) -> str:
         """Return it as a line."""
-        return json.dumps({**self.__dict__, "settings": self.settings.model_dump(by_alias=True)})
+        own = {"settings": self.settings.model_dump(by_alias=True)}
+        return json.dumps({**vars(self), **own, "seat": self.seat and asdict(self.seat)})
 
 
 def read_order(line: str) -> Order:
     """Read what `Order.as_json` wrote."""
     data = json.loads(line)
-    return Order(**{**data, "settings": Database.model_validate(data["settings"])})
+    seat = data["seat"] and Seat(**data["seat"])
+    return Order(**{**data, "settings": Database.model_validate(data["settings"]), "seat": seat})
 
 
 def directives(order: Order, port: int) -> str:
     """Return the server's configuration: what the user says, then what is not to be changed."""
-    settings = order.settings
+    settings, seat = order.settings, order.seat
+    own_port = ["port", str(port)] if order.lets_in else []
     memory = f"maxmemory {settings.mem_mb}mb" if settings.mem_mb else "maxmemory 0"
     lines = [
         "maxmemory-policy noeviction",
         *(f"{name} {value}" for name, value in settings.settings.items()),
-        f"bind {order.address}",
+        f"bind {' '.join(dict.fromkeys([*([LOOPBACK] if seat else []), order.address]))}",
         f"port {port}",
         "protected-mode yes",
-        f"requirepass {order.password}",
+        *([f"requirepass {order.password}"] if order.password else []),
         f"unixsocket {as_word(order.socket)}",
         "unixsocketperm 700",
         memory,
         'save ""',
         f"dir {as_word(order.data)}",
-        f"dbfilename {DUMP}",
+        f"dbfilename {dump_names(settings.nodes)[seat.number if seat else 0]}",
+        *(seat.directives(order.folder) if seat else ()),
         "daemonize no",
         'logfile ""',
-        *(f"loadmodule {as_word(module)}" for module in order.modules),
+        *(_load(words, own_port) for words in order.modules),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _load(words: Sequence[str], own_port: Sequence[str]) -> str:
+    own = own_port if is_tensor_module(words[0]) else ()
+    return f"loadmodule {' '.join(map(as_word, [*words, *own]))}"
 
 
 def as_word(text: str) -> str:
@@ -136,14 +159,19 @@ class Server:
 
     def _started(self) -> subprocess.Popen[bytes]:
         """Raise OSError, with its last words, if it does not come up."""
+        seat = self._order.seat
+        wanted = seat.port if seat else self._order.settings.port
         for _ in range(TRIES):
-            self.port = self._order.settings.port or free_port(self._order.address)
+            self.port = wanted or self._free_port()
             process = self._spawned()
             if self._comes_up(process):
                 return process
-            if self._order.settings.port or b"in use" not in self._words():
+            if wanted or b"in use" not in self._words():
                 break
         raise OSError(f"the server does not start: {self.last_words()}")
+
+    def _free_port(self) -> int:
+        return free_port(self._order.address) if self._order.password else 0
 
     def _spawned(self) -> subprocess.Popen[bytes]:
         words = [self._order.program, "-"]  # no file with the password
@@ -153,6 +181,7 @@ class Server:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self._order.environ},
                 preexec_fn=partial(_tie, os.getpid()),
             )
         assert process.stdin is not None
@@ -165,7 +194,8 @@ class Server:
         while process.poll() is None and time.monotonic() - began < PATIENCE_S:
             try:
                 self.ask("PING")
-                return True
+                if self._order.seat is None or "cluster_state:ok" in self.ask("CLUSTER", "INFO"):
+                    return True
             except ServerError as error:
                 if str(error).startswith("LOADING"):
                     began = time.monotonic()
@@ -228,48 +258,64 @@ def keep() -> int:
     """Keep the store of the order on standard input; what happens to it goes to standard output."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    order = read_order(sys.stdin.readline())
+    orders = open(0, "rb", buffering=0)  # noqa: SIM115 - what is not read yet is seen by select
+    order = read_order(orders.readline().decode())
     try:
-        _keep(order)
-    except OSError as error:
+        _keep(_placed(order), orders)
+    except (OSError, ValueError) as error:
         _say(failed=str(error))
     finally:
-        Path(order.news).unlink(missing_ok=True)
+        for left in filter(None, (order.news, order.checkpoint)):
+            Path(left).unlink(missing_ok=True)
         shutil.rmtree(order.folder, ignore_errors=True)
     return 0
 
 
-def _keep(order: Order) -> None:
-    _prepare(order)
+def _placed(order: Order) -> Order:
+    """Make its folders; on another node than its starter's, find the address as well."""
+    if order.address:
+        return order
+    Path(order.folder).mkdir(mode=0o700, exist_ok=True)
+    if Path(order.folder).stat().st_uid != os.geteuid():
+        raise OSError(f"{order.folder} is another user's")
+    return replace(order, address=listening_address(order.settings.interface, True))
+
+
+def _keep(order: Order, orders: FileIO) -> None:
+    Path(order.data).mkdir(parents=True, exist_ok=True)
+    Path(order.log).parent.mkdir(parents=True, exist_ok=True)
+    if order.seat:
+        Path(order.folder, "nodes.conf").write_text(order.seat.nodes_file(), encoding="ascii")
     server = Server(order)
     try:
-        _say(ready={"port": server.port, "pid": server.pid})
-        _look_after(server, order)
+        _say(ready={"address": order.address, "port": server.port, "pid": server.pid})
+        _look_after(server, order, orders)
     finally:
         server.stop()
 
 
-def _prepare(order: Order) -> None:
-    """Make its folder; a file that is not read steps aside, it is never lost."""
-    folder = Path(order.data)
-    folder.mkdir(parents=True, exist_ok=True)
-    Path(order.log).parent.mkdir(parents=True, exist_ok=True)
-    if not order.is_loaded:
-        with suppress(FileNotFoundError):
-            (folder / DUMP).replace(folder / PREVIOUS)
-
-
-def _look_after(server: Server, order: Order) -> None:
+def _look_after(server: Server, order: Order, orders: FileIO) -> None:
     told = 0.0
     while not server.has_ended:
-        if select.select([sys.stdin], [], [], LOOK_S)[0]:
-            if sys.stdin.readline().strip() == "save":
-                _say(saved=server.save())
+        if select.select([orders], [], [], LOOK_S)[0] and not _obey(server, orders):
             return
         if time.monotonic() - told > TELL_S:
             told = time.monotonic()
             _tell(server, order)
     _say(failed=server.how_ended())
+
+
+def _obey(server: Server, orders: FileIO) -> bool:
+    """Save, or open doors to servers on other nodes; False if this is the end."""
+    line = orders.readline().decode().strip()
+    if line == "save":
+        _say(saved=server.save())
+    if not line.startswith("["):
+        return False
+    for link in json.loads(line):
+        Relay(Link(**link))
+    _say(doors=True)
+    return True
 
 
 def _tell(server: Server, order: Order) -> None:

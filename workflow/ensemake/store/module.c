@@ -5,14 +5,24 @@
  * Clients that come through the Unix socket are let in by who may open it: its folder is its
  * user's alone. Those that come over the network need the password.
  *
+ * Arguments: `cluster PORT` of a server that is part of a cluster and listens there. As clients
+ * reach those by TCP alone, it lets in what the same user runs on this machine, and it closes the
+ * door by which servers talk among themselves, where nobody is asked who he is. `bare` leaves the
+ * commands to another module. `port PORT` lets the same user's programs in as well, at one server.
+ *
  * Without headers of the server's: a module is given a function that finds the others by name.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 typedef struct Ctx Ctx;
 typedef struct Key Key;
@@ -34,6 +44,10 @@ typedef void (*Listener)(Ctx *, Event, uint64_t, void *);
 enum { OK = 0, ERROR = 1, READ = 1, WRITE = 2, EMPTY = 0, STRING = 1 };
 enum { CLIENT_CHANGE = 4, CONNECTED = 0, THROUGH_SOCKET = 1 << 4 };
 enum { MOST_DIMENSIONS = 64 };
+enum { BUS = 10000, ESTABLISHED = 1 }; /* the bus lies so far above the server's port */
+
+static int cluster_port = 0; /* 0: no cluster */
+static int own_port = 0;     /* where our user's programs need no password; 0: nowhere */
 
 static int (*SetModuleAttribs)(Ctx *, const char *, int, int);
 static int (*CreateCommand)(Ctx *, const char *, Command, const char *, int, int, int);
@@ -202,10 +216,49 @@ static int config(Ctx *ctx, String **argv, int argc) {
   return no_models(ctx, argv, argc);
 }
 
+/* Whether the other end of a connection from this machine is a process of our user: the kernel
+ * lists the ends of connections with whose they are. Of one that is closing it does not know. */
+static int is_own_user(const ClientInfo *client) {
+  char line[512];
+  unsigned from, to, from_port, to_port, state, user;
+  int found = 0;
+  FILE *table = strcmp(client->address, "127.0.0.1") ? NULL : fopen("/proc/net/tcp", "r");
+  if (!table) return 0;
+  while (!found && fgets(line, sizeof line, table))
+    found = sscanf(line, " %*u: %x:%x %x:%x %x %*x:%*x %*x:%*x %*x %u", &from, &from_port, &to,
+                   &to_port, &state, &user) == 6 &&
+            from == htonl(INADDR_LOOPBACK) && from_port == client->port &&
+            to == htonl(INADDR_LOOPBACK) && to_port == (unsigned)own_port &&
+            state == ESTABLISHED && user == geteuid();
+  fclose(table);
+  return found;
+}
+
+/* Our servers know each other's slots from their configuration and have nothing to say. In place of
+ * the socket we leave what is never ready. */
+static void close_bus(void) {
+  struct sockaddr_storage name;
+  int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  for (int descriptor = 3; nothing >= 0 && descriptor < getdtablesize(); descriptor++) {
+    socklen_t length = sizeof name;
+    if (getsockname(descriptor, (struct sockaddr *)&name, &length)) continue;
+    if (name.ss_family != AF_INET && name.ss_family != AF_INET6) continue;
+    if (ntohs(((struct sockaddr_in *)&name)->sin_port) == cluster_port + BUS)
+      dup2(nothing, descriptor);
+  }
+  close(nothing);
+}
+
 static void let_in(Ctx *ctx, Event event, uint64_t what, void *data) {
+  static int is_closed = 0;
   ClientInfo *client = data;
   (void)event;
-  if (what == CONNECTED && client->flags & THROUGH_SOCKET)
+  if (what != CONNECTED) return;
+  if (cluster_port && !is_closed) { /* at its first client all its sockets are there */
+    close_bus();
+    is_closed = 1;
+  }
+  if (client->flags & THROUGH_SOCKET || (own_port && is_own_user(client)))
     AuthenticateClientWithACLUser(ctx, "default", 7, NULL, NULL, NULL);
 }
 
@@ -231,7 +284,7 @@ static int commands(Ctx *ctx) {
 int RedisModule_OnLoad(void *ctx, String **argv, int argc) {
   int (*find)(const char *, void *) = *(int (**)(const char *, void *))ctx;
   Event changes = {CLIENT_CHANGE, 1};
-  (void)argv, (void)argc;
+  int is_bare = 0;
   if (!(FIND(SetModuleAttribs) && FIND(CreateCommand) && FIND(WrongArity) && FIND(OpenKey) &&
         FIND(CloseKey) && FIND(KeyType) && FIND(StringDMA) && FIND(StringTruncate) &&
         FIND(DeleteKey) && FIND(StringPtrLen) && FIND(ReplyWithError) &&
@@ -240,6 +293,12 @@ int RedisModule_OnLoad(void *ctx, String **argv, int argc) {
         FIND(AuthenticateClientWithACLUser)))
     return ERROR;
   SetModuleAttribs(ctx, "ensemake", 1, 1);
+  for (int i = 0; i < argc; i++) {
+    if (is_word(argv[i], "bare")) is_bare = 1;
+    if (i + 1 == argc) break;
+    if (is_word(argv[i], "cluster")) own_port = cluster_port = atoi(StringPtrLen(argv[++i], NULL));
+    if (is_word(argv[i], "port")) own_port = atoi(StringPtrLen(argv[++i], NULL));
+  }
   SubscribeToServerEvent(ctx, changes, let_in);
-  return commands(ctx);
+  return is_bare ? OK : commands(ctx);
 }

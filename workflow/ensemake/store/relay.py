@@ -1,6 +1,8 @@
-"""A store's socket on the other nodes of a job: SmartRedis knows no password, a socket needs none.
+"""Ways to a store on the other nodes of a job, for SmartRedis, which knows no password.
 
-Threads of the node's agent, so that nothing is left when that ends.
+A socket in a folder of its user's alone, or, to a server of a cluster, a door: a port of the node's
+loopback that lets in what the same user runs. Threads of the node's agent or of a keeper there, so
+that nothing is left when that ends.
 """
 
 import shutil
@@ -10,17 +12,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
+from ensemake.store.peers import is_own
+from ensemake.store.seats import LOOPBACK
+
 BLOCK = 1 << 20  # bytes
+PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)
 class Link:
-    """What there is to connect: a socket here, in a folder of its user's alone, and a server."""
+    """What there is to connect: a way in on this node, and a server.
 
-    path: str
+    Parameters
+    ----------
+    address, port, password
+        Of the server.
+    path
+        Of a socket, in a folder of its user's alone; "" for a door.
+    door
+        Its port.
+    id
+        Of the server in its cluster.
+    """
+
     address: str
     port: int
     password: str
+    path: str = ""
+    door: int = 0
+    id: str = ""
 
 
 class Relay:
@@ -29,46 +49,102 @@ class Relay:
     Raises
     ------
     OSError
-        If the socket cannot be made.
+        If the way in cannot be made.
     """
 
     def __init__(self, link: Link) -> None:
-        self._link, self._folder = link, Path(link.path).parent
-        self._socket = socket.socket(socket.AF_UNIX)
+        self._link, self._folder = link, Path()
+        self._socket = self._door() if link.door else self._in_folder()
+        if self._socket:
+            self._socket.listen(128)
+            Thread(target=self._accept, args=[self._socket], daemon=True).start()
+
+    def _in_folder(self) -> socket.socket | None:
+        path = self._link.path
+        way = socket.socket(socket.AF_UNIX)
         try:
-            self._folder.mkdir(mode=0o700)
+            Path(path).parent.mkdir(mode=0o700)
         except FileExistsError:  # the same machine under another name
-            self._folder = Path()
-            self._socket.connect(link.path)
-            return
-        self._socket.bind(link.path)
-        self._socket.listen(128)
-        Thread(target=self._accept, daemon=True).start()
+            with way:
+                way.connect(path)
+            return None
+        self._folder = Path(path).parent
+        way.bind(path)
+        return way
+
+    def _door(self) -> socket.socket | None:
+        way = socket.socket()
+        way.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            way.bind((LOOPBACK, self._link.door))
+        except OSError:
+            way.close()
+            if not _is_there(self._link):
+                raise
+            return None
+        return way
 
     def close(self) -> None:
-        """Take the socket away."""
-        self._socket.close()
+        """Take the way in away."""
+        if self._socket:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes who waits there
+            self._socket.close()
         if self._folder.name:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _accept(self) -> None:
+    def _accept(self, way: socket.socket) -> None:
         with suppress(OSError):  # closed
             while True:
-                client, _ = self._socket.accept()
-                Thread(target=self._join, args=[client], daemon=True).start()
+                client, _ = way.accept()
+                Thread(target=self._admit, args=[client], daemon=True).start()
+
+    def _admit(self, client: socket.socket) -> None:
+        with suppress(OSError), client:
+            if not self._link.door or is_own(client):
+                self._join(client)
 
     def _join(self, client: socket.socket) -> None:
-        with suppress(OSError), client, _connected(self._link) as server:
+        with connected(self._link) as server:
             back = Thread(target=_pump, args=[server, client], daemon=True)
             back.start()
             _pump(client, server)
             back.join()
 
 
-def _connected(link: Link) -> socket.socket:
-    server = socket.create_connection((link.address, link.port))
+def _is_there(link: Link) -> bool:
+    """Tell whether the server itself is where its door would be: this is its machine."""
+    with suppress(OSError), socket.create_connection((LOOPBACK, link.door), PATIENCE_S) as trial:
+        trial.sendall(b"CLUSTER MYID\r\n")  # a stranger does not know, and hears no password
+        return trial.makefile("rb").read(45) == f"$40\r\n{link.id}".encode()
+    return False
+
+
+def reached(link: Link) -> socket.socket:
+    """Return a connection through the server's socket, where that is, or else the network.
+
+    Raises
+    ------
+    OSError
+        If there is none, or it does not let us in.
+    """
+    if not Path(link.path).is_socket():
+        return connected(link)
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(link.path)
+    return _let_in(server, link.password)
+
+
+def connected(link: Link) -> socket.socket:
+    """Return a connection through the network; raise as `reached`."""
+    server = socket.create_connection((link.address, link.port), PATIENCE_S)
+    server.settimeout(None)
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server.sendall(f"AUTH {link.password}\r\n".encode())
+    return _let_in(server, link.password)
+
+
+def _let_in(server: socket.socket, password: str) -> socket.socket:
+    server.sendall(f"AUTH {password}\r\n".encode())
     answer = b""
     while not answer.endswith(b"\r\n"):
         part = server.recv(1)

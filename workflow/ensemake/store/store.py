@@ -5,9 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 from tempfile import mkdtemp
@@ -15,16 +15,20 @@ from typing import Any
 
 from ensemake.config.database import Database
 from ensemake.store.address import listening_address
+from ensemake.store.checkpoint import CHECKPOINT
 from ensemake.store.keeper import Order
 from ensemake.store.news import NEWS
 from ensemake.store.program import find_server, tensor_module
 from ensemake.store.relay import Link
+from ensemake.store.saved import prepare
+from ensemake.store.seats import LOOPBACK, Seat
 
 # Not by PYTHONPATH, which is the members' own.
 START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " + (
     "from ensemake.store.keeper import keep; sys.exit(keep())"
 )
-LOG = "server.log"
+KEEPER = [sys.executable, "-c", START]
+LOG = "server{}.log"
 LOCAL = ("/dev/shm", "/tmp")  # of each node alone; the path is what SmartRedis and a socket take
 
 
@@ -44,6 +48,25 @@ class Folders:
     state: Path
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server runs.
+
+    Parameters
+    ----------
+    node
+        Name of the node.
+    command
+        What starts a program there, its words to be appended; none for this machine.
+    environ
+        Of the server, where that is not inherited.
+    """
+
+    node: str = ""
+    command: Sequence[str] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
 class Store:
     """A server and its keeper, started at once and ready some time later.
 
@@ -57,6 +80,10 @@ class Store:
         Whether it goes on with what it has saved.
     has_others
         Whether programs on other nodes use it.
+    seat, place
+        Its place among the servers of a cluster, and where it runs.
+    lets_in
+        Whether its user's programs on this machine need no password at its port.
 
     Raises
     ------
@@ -71,42 +98,57 @@ class Store:
         folders: Folders,
         is_loaded: bool,
         has_others: bool = False,
+        seat: Seat | None = None,
+        place: Place = Place(),
+        lets_in: bool = False,
     ) -> None:
-        self.name, self.lacks = name, ""
-        program = find_server(settings.server)
-        address = listening_address(settings.interface, has_others)
-        modules = [str(Path(module).absolute()) for module in settings.modules]
-        folder = _private_folder()
+        self.name, self.lacks, self._place = name, "", place
+        program, there = find_server(settings.server), bool(place.command)
+        address = "" if there else listening_address(settings.interface, has_others)
+        modules, which = self._modules(settings, seat), f"-{seat.number}" if seat else ""
+        if settings.save and not seat:
+            prepare(folders.data, 1, is_loaded)
+        folder = private_folder()
         self.order = Order(
             name=name,
             settings=settings,
             program=program,
-            modules=modules or self._tensors(),
+            modules=modules,
             address=address,
             folder=folder,
             data=str(folders.data.absolute()) if settings.save else folder,
-            is_loaded=is_loaded,
-            log=str((folders.state / LOG).absolute()),
-            news=str((folders.state / NEWS).absolute()),
-            password=token_hex(32),
+            log=str((folders.state / LOG.format(which)).absolute()),
+            news=str((folders.state / NEWS.format(which)).absolute()),
+            checkpoint=str((folders.state / CHECKPOINT).absolute()),
+            password=seat.password if seat else token_hex(32),
+            seat=seat,
+            environ=place.environ,
+            lets_in=lets_in,
         )
-        self.port = self._pid = 0
+        self.address, self.port, self._pid = address, 0, 0
+        self.has_doors = False
         self._read = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START],
+            place.command or KEEPER,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,  # Ctrl-C is for who started us
         )
         self._say(self.order.as_json())
 
-    def _tensors(self) -> list[str]:
-        """Without the module all else works."""
+    def _modules(self, settings: Database, seat: Seat | None) -> list[list[str]]:
+        """Ours lets SmartRedis in, also beside others; without it all else works but a cluster."""
+        named = [[str(Path(module).absolute())] for module in settings.modules]
+        words = ["cluster", str(seat.port)] if seat else []
         try:
-            return [str(tensor_module())]
+            return [[str(tensor_module()), *words, *(["bare"] if named else [])], *named]
         except OSError as error:
+            if seat:
+                raise OSError(
+                    f"{self.name}: several servers need a module of ours: {error}"
+                ) from None
             self.lacks = f"without tensors (AI.TENSORSET), so not for SmartRedis: {error}"
-            return []
+            return named
 
     @property
     def is_ready(self) -> bool:
@@ -115,7 +157,9 @@ class Store:
 
     @property
     def is_running(self) -> bool:
-        """Whether its server is a process that runs; known before its keeper says so."""
+        """Whether its server is a process that runs; here, known before its keeper says so."""
+        if self._place.command:
+            return True
         with suppress(OSError):
             text = Path(f"/proc/{self._pid}/stat").read_text(encoding="ascii", errors="replace")
             return text.rpartition(")")[2].split()[0] not in "ZX"
@@ -137,7 +181,9 @@ class Store:
 
     def _heed(self, said: dict[str, Any]) -> str:
         if "ready" in said:
-            self.port, self._pid = said["ready"]["port"], said["ready"]["pid"]
+            self.address, self.port = said["ready"]["address"], said["ready"]["port"]
+            self._pid = said["ready"]["pid"]
+        self.has_doors = self.has_doors or "doors" in said
         return str(said.get("failed", ""))
 
     def wait(self) -> None:
@@ -155,15 +201,28 @@ class Store:
                 raise OSError(f"{self.name}: {fault}")
 
     @property
-    def link(self) -> Link:
-        """What other nodes need for a relay."""
-        order = self.order
-        return Link(order.socket, order.address, self.port, order.password)
+    def pids(self) -> set[int]:
+        """Of our children that are its."""
+        return {self.process.pid}
+
+    def links(self, node: str | None) -> list[Link]:
+        """Return what programs on another node need to come in."""
+        order, seat = self.order, self.order.seat
+        link = Link(self.address, self.port, order.password)
+        if not seat:
+            return [replace(link, path=order.socket)]
+        door = replace(link, door=seat.port, id=seat.ids[seat.number])
+        return [door] if node != self._place.node else []
+
+    def open_doors(self, links: Sequence[Link]) -> None:
+        """Have its keeper open doors to servers on other nodes."""
+        self._say(json.dumps([asdict(link) for link in links]))
 
     @property
     def url(self) -> str:
         """Address for clients, with the password."""
-        return f"redis://:{self.order.password}@{self.order.address}:{self.port}/0"
+        address = LOOPBACK if self.order.seat else self.address
+        return f"redis://:{self.order.password}@{address}:{self.port}/0"
 
     def environ(self, prefix: str = "", reads: Sequence[str] = ()) -> dict[str, str]:
         """Return the variables by which programs find it, here or where a relay is.
@@ -175,20 +234,22 @@ class Store:
         reads
             Prefixes of those that it may read.
         """
-        keys = {"SSKEYOUT": prefix, "SSKEYIN": ",".join(reads)}
-        return {
-            "SSDB": f"unix://{self.order.socket}",
-            "SR_DB_TYPE": "Standalone",
-            "ENSEMAKE_STORE": self.url,
-            **{name: value for name, value in keys.items() if value},
-        }
+        there = {"SSDB": f"unix://{self.order.socket}", "SR_DB_TYPE": "Standalone"}
+        return {**there, "ENSEMAKE_STORE": self.url, **of_keys(prefix, reads)}
+
+    def save(self) -> None:
+        """Have it begin to save, which `stop` waits for."""
+        self._say("save")
 
     def stop(self, save: bool) -> str:
         """End it; return why its data are not saved, "" if they are or need not be."""
-        fault = ""
         if save:
-            self._say("save")
-            fault = self._whether_saved()
+            self.save()
+        return self.end(save)
+
+    def end(self, is_saving: bool) -> str:
+        """Wait until it has saved, and end it; return as `stop`."""
+        fault = self._whether_saved() if is_saving else ""
         assert self.process.stdin is not None
         with suppress(OSError):
             self.process.stdin.close()
@@ -213,6 +274,12 @@ class Store:
             self.process.stdin.flush()
 
 
-def _private_folder() -> str:
+def of_keys(prefix: str, reads: Sequence[str]) -> dict[str, str]:
+    """Return the variables that tell a SmartRedis client of prefixes of keys."""
+    keys = {"SSKEYOUT": prefix, "SSKEYIN": ",".join(reads)}
+    return {name: value for name, value in keys.items() if value}
+
+
+def private_folder() -> str:
     """Return a new folder on this machine, its user's alone."""
     return mkdtemp(prefix="ensemake-", dir=next(f for f in LOCAL if os.access(f, os.W_OK)))

@@ -6,16 +6,6 @@ from math import ceil
 
 from ensemake.batch.allocation import Node
 
-# By which processes know how many threads to start: what Snakemake tells a job of its CPUs.
-THREADS = (
-    "OMP_NUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-
 
 @dataclass(frozen=True)
 class Needs:

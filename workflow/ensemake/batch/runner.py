@@ -22,9 +22,10 @@ from pathlib import Path
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, allocation, own_node, workload_manager
 from ensemake.batch.node_agent import Agent, forget_step, serve
-from ensemake.batch.placement import THREADS, Needs, Room, Slot, slots
+from ensemake.batch.placement import Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
 from ensemake.batch.sharing import (
+    Served,
     blame,
     close_store,
     going_on,
@@ -35,11 +36,10 @@ from ensemake.batch.sharing import (
 )
 from ensemake.config.schema import Resource
 from ensemake.member.command import member_outputs, resource
+from ensemake.member.needs import THREADS, needed
 from ensemake.member.plan import Inputs, Plan, Planned, Shared, read_plan
 from ensemake.member.state import is_complete
 from ensemake.paths import share
-from ensemake.store.cluster import Cluster
-from ensemake.store.store import Store
 
 QUIET_S = 30.0  # a line of progress after this time at the latest
 NAMED = 10  # how many failed members the last lines name
@@ -146,7 +146,7 @@ class Leader:
         self._selector.register(self._processes.wake, selectors.EVENT_READ, self._wake)
         self._agents: dict[str, Agent] = {}
         self._shared, self._fault = plans[0].store, ""
-        self._store: Store | Cluster | None = None
+        self._store: Served | None = None
         self._sort(self._incomplete())
         self._open(nodes)
         if self._shared and self._left:
@@ -492,7 +492,7 @@ def write_node_file(slot: Slot, directory: Path) -> Path:
 
 def needs_of(plan: Plan) -> Needs:
     """Return what each member of a plan needs: where they differ, the most of any."""
-    given = plan.settings.resources
+    given = needed(plan.settings)
     names = [field.name for field in fields(Needs) if field.name in given]
     return Needs(**{name: _most(given[name], plan) for name in names})
 

@@ -7,6 +7,7 @@ from shlex import join, quote
 from ensemake.config.batch import BatchSettings
 from ensemake.config.schema import Model, Resource
 from ensemake.member.launchers import option_words
+from ensemake.member.needs import needed
 
 PLUGIN_NAMES = {"queue": "slurm_partition", "account": "slurm_account"}
 SIZES = {"exclusive", "oversubscribe", "ntasks", "n", "ntasks-per-node", "cpus-per-task", "c"}
@@ -27,14 +28,15 @@ def member_resources(settings: Model) -> dict[str, Resource]:
     it from taking ``tasks`` for those of each GPU, ``cpus_per_task`` from asking for as many CPUs
     for each task as the member has threads in all.
     """
-    tasks = settings.resources.get("tasks", 1)
+    asked = needed(settings)
+    tasks = asked.get("tasks", 1)
     mpi: dict[str, Resource] = {}
     if isinstance(tasks, str) or tasks > 1:
         mpi = {"mpi": "srun", "cpus_per_task": 1}
     elif any(run.run_command not in ("auto", "none") for run in settings.run_settings):
         mpi = {"mpi": ""}
-    gpu: dict[str, Resource] = {"tasks_per_gpu": 0} if "gpu" in settings.resources else {}
-    return {**mpi, **gpu, **named(settings.resources)}
+    gpu: dict[str, Resource] = {"tasks_per_gpu": 0} if "gpu" in asked else {}
+    return {**mpi, **gpu, **named(asked)}
 
 
 def batch_resources(batch: BatchSettings, member: Mapping[str, Resource]) -> dict[str, Resource]:

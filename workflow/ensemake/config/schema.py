@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ensemake.config.batch import BatchSettings
-from ensemake.config.database import Database
+from ensemake.config.database import Colocated, Database
 from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric, Series
 from ensemake.config.plots import Drawn, Function, picture_name
@@ -122,6 +122,9 @@ class Model(Section):
     database: Name | None = Field(
         None, description="a store of `databases` that its members share with others; see store.md"
     )
+    colocated_db: Colocated | None = Field(
+        None, description="a store of each member's own, on its node; see store.md"
+    )
     key_prefixing: bool = Field(
         False, description="with a store: the keys that a SmartRedis client writes get its name"
     )
@@ -204,7 +207,8 @@ class Config(Section):
         if self.preamble or self.labels:
             lines, labels = [*self.preamble, *entity.preamble], {**self.labels, **entity.labels}
             update |= {"preamble": lines, "labels": labels}
-        if entity.database in self.databases:  # whose job runs all that share it
+        if entity.database in self.databases and entity.batch_settings is None:
+            # whose job runs all that share it
             update["batch_settings"] = self.databases[str(entity.database)].batch_settings
         return entity.model_copy(update=update) if update else entity
 

@@ -23,6 +23,7 @@ from ensemake.config.run import RunSettings
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Ensemble, Model
 from ensemake.member import steps, tags
+from ensemake.member.colocated import keeper_words, threads
 from ensemake.member.command import (
     command_words,
     environment,
@@ -38,7 +39,7 @@ from ensemake.member.command import (
 from ensemake.member.files import Source, are_filled, sources
 from ensemake.member.launchers import launch_lines
 from ensemake.member.layout import tables
-from ensemake.member.plan import Plan, Planned, chain_of
+from ensemake.member.plan import Plan, Planned, chain_of, key_prefix
 from ensemake.member.previous import make_way
 from ensemake.member.recipe import Recipe
 from ensemake.member.runscript import RunScript, Step, run_script
@@ -307,6 +308,9 @@ def _run(
         inputs=inputs,
         needs=NEEDS if inputs else "",
         take=TAKE if inputs else "",
+        keeper=keeper_words(settings.colocated_db) if settings.colocated_db else (),
+        threads=threads(settings, values) if settings.colocated_db else (),
+        prefix=key_prefix(plan.entity, member.name) if settings.key_prefixing else "",
     )
 
 

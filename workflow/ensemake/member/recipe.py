@@ -39,6 +39,7 @@ def gather_recipe(entity: Model, base: Path) -> list[dict[str, Any]]:
         **_written(entity.files),
         **({"inputs": _inputs(entity)} if entity.inputs else {}),
         **({"database": _store(entity)} if entity.database else {}),
+        **({"colocated_db": entity.key_prefixing} if entity.colocated_db else {}),
     }
     return [{**_command(first, base), **shared}, *(_command(other, base) for other in others)]
 

@@ -178,6 +178,12 @@ _ensemake_run() { # number; set code
   [ -z "$_ensemake_signal" ] || _ensemake_stop "$_ensemake_signal"
   _ensemake_code=0
   wait "$_ensemake_child" || _ensemake_code=$?
+# @store
+  while ((_ensemake_code == 140)) && kill -0 "$_ensemake_child" 2>/dev/null; do # USR2 was for us
+    _ensemake_code=0
+    wait "$_ensemake_child" || _ensemake_code=$?
+  done
+# @end
   while [ -n "$_ensemake_signal" ] && kill -0 "$_ensemake_child" 2>/dev/null; do
     _ensemake_code=0
     wait "$_ensemake_child" || _ensemake_code=$?
@@ -225,6 +231,9 @@ _ensemake_judge() { # set verdict (empty: go on) and reason of a command that en
     name=${_ensemake_names[$1 - 1]}
     _ensemake_reason="step $1 of ${#_ensemake_chain[@]} ($name): $_ensemake_reason"
   fi
+# @end
+# @store
+  _ensemake_store_lives || _ensemake_verdict=failed _ensemake_reason="its store: $_ensemake_lost"
 # @end
 }
 
@@ -412,12 +421,85 @@ done
 
 # @end
 # @TAKE@
+# @store
+# ---- a store of its own: a process beside this one keeps it, and ends it when this one ends ----
+
+_ensemake_lost= _ensemake_folder=/tmp
+[ ! -w /dev/shm ] || _ensemake_folder=/dev/shm
+_ensemake_temporary
+_ensemake_file=${_ensemake_file#.} _ensemake_folder+=/${_ensemake_file%.tmp}
+
+_ensemake_keep() { :; } # a store that starts empty wants all commands
+
+_ensemake_watch() { # tell when it ends, also if it is killed; 3 says that it has told why
+  local code=0
+  trap '' TERM INT HUP
+  cd /
+  PATH=$_ensemake_path "${_ensemake_keeper[@]}" "$_ensemake_folder" || code=$?
+  ((code)) || return 0
+  if ((code == 137)); then
+    echo 'failed its keeper was killed'
+    rm -rf "$_ensemake_folder"
+  elif ((code != 3)); then
+    echo "failed its keeper ended with $code, see run.err"
+  fi
+  kill -USR2 $$ || :
+  while read -r _; do echo failed; done # until nobody asks any more
+}
+
+_ensemake_hear() { # set what and told
+  _ensemake_what=failed _ensemake_told=
+  [ -z "${_ensemake_store[0]-}" ] ||
+    read -r _ensemake_what _ensemake_told <&"${_ensemake_store[0]}" || :
+  [[ $_ensemake_what != failed || $_ensemake_lost ]] ||
+    _ensemake_lost=${_ensemake_told:-its keeper was killed}
+}
+
+_ensemake_store_lives() {
+  if [ -z "$_ensemake_lost" ]; then
+    [ -z "${_ensemake_store[1]-}" ] || echo >&"${_ensemake_store[1]}"
+    _ensemake_hear
+  fi
+  [ -z "$_ensemake_lost" ]
+}
+
+_ensemake_store_close() {
+  [ -n "${_ensemake_store[1]-}" ] || return 0
+  exec {_ensemake_store[1]}>&-
+  wait "$_ensemake_watcher" || :
+}
+
+_ensemake_store_open() {
+  trap : USR2 # it is heard
+  trap _ensemake_store_close EXIT
+  set -m # not of our process group, which may be killed as a whole
+  coproc _ensemake_store { _ensemake_watch; } 2>&8 7>&- 8>&- 9>&-
+  _ensemake_watcher=$!
+  set +m
+  _ensemake_hear
+  while [ $_ensemake_what = set ]; do
+    export "${_ensemake_told%% *}=${_ensemake_told#* }"
+    _ensemake_hear
+  done
+  trap '_ensemake_store_lives || _ensemake_stop USR2' USR2
+  _ensemake_store_lives || _ensemake_fail failed 0 "its store: $_ensemake_lost"
+}
+
+for _ensemake_text in "${_ensemake_threads[@]:2}"; do # not on the CPUs of the store
+  [ "${!_ensemake_text-}" != "${_ensemake_threads[0]}" ] ||
+    export "$_ensemake_text=${_ensemake_threads[1]}"
+done
+
+# @end
 # ---- one command after another ----
 
 _ensemake_signal= _ensemake_child= _ensemake_killer= _ensemake_code=0
 trap '_ensemake_stop TERM' TERM
 trap '_ensemake_stop INT' INT
 trap '_ensemake_stop HUP' HUP
+# @store
+_ensemake_store_open
+# @end
 while ((_ensemake_step <= ${#_ensemake_chain[@]})); do
 # @several|restart
   if [ $_ensemake_kind = restart_ ]; then

@@ -131,6 +131,9 @@ class RunScript:
     inputs: Sequence[str] = ()  # lines that say what is taken from other members
     needs: str = ""  # run before an attempt is begun
     take: str = ""  # run as the first command begins
+    keeper: Sequence[str] = ()  # words that keep a store of its own
+    threads: Sequence[str] = ()  # with the store's CPUs, without, variables that tell
+    prefix: str = ""  # of keys in the store
 
 
 def run_script(run: RunScript) -> str:
@@ -170,6 +173,15 @@ def _given(run: RunScript) -> list[str]:
         *(f"_ensemake_{name}=({quoted_words(words)})" for name, words in lists.items() if words),
         *([f"_ensemake_state={quote(run.restart_from)}"] if run.restart_from else []),
         *([f"_ensemake_times={run.times}"] if run.restart_from else []),
+        *(_store(run) if run.keeper else []),
+    ]
+
+
+def _store(run: RunScript) -> list[str]:
+    return [
+        f"_ensemake_keeper=({quoted_words(run.keeper)})",
+        f"_ensemake_threads=({quoted_words(run.threads)})",
+        *([f"export SSKEYOUT={quote(run.prefix)}"] if run.prefix else []),
     ]
 
 
@@ -181,6 +193,7 @@ def _sections(run: RunScript) -> dict[str, bool]:
         "checks": bool(run.checks),
         "preamble": bool(run.preamble),
         "environment": bool(_wanted(run)),
+        "store": bool(run.keeper),
     }
 
 

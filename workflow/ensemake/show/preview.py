@@ -19,6 +19,7 @@ from ensemake.member.command import (
 )
 from ensemake.member.files import FILLED, Source, listed_files, sources
 from ensemake.member.generate import configured_names
+from ensemake.member.needs import needed
 from ensemake.member.plan import Planned, Work
 from ensemake.member.runscript import quoted_words
 from ensemake.member.state import read_status
@@ -204,7 +205,7 @@ def _file_texts(work: Work) -> list[str]:
 
 
 def _needs(settings: Model) -> str:
-    given = [f"{name}={value}" for name, value in settings.resources.items()]
+    given = [f"{name}={value}" for name, value in needed(settings).items()]
     return ", ".join(given) or "one CPU"
 
 
@@ -241,8 +242,8 @@ def _hours(hours: float) -> str:
 def cpus(settings: Model, member: Planned) -> float:
     """Return how many CPUs a member asks for."""
     values = {**member.values, "attempt": 1}
-    keys = ("tasks", "cpus_per_task")
-    return prod(_number(resource(settings.resources.get(key, 1), values)) for key in keys)
+    keys, given = ("tasks", "cpus_per_task"), needed(settings)
+    return prod(_number(resource(given.get(key, 1), values)) for key in keys)
 
 
 def _cpus_and_minutes(settings: Model, member: Planned) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """What is wrong with stores, and with those that share them, in a config of sound shape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ensemake.config.faults import Problem, did_you_mean
@@ -37,34 +37,62 @@ def _server(name: str, named: str | None) -> Iterator[Problem]:
     try:
         find_server(named)
     except FileNotFoundError as error:
-        path = ("databases", name, *(["server"] if named else []))
-        yield path, str(error).replace("NAME", name)
+        if named:
+            yield ("databases", name, "server"), str(error)
+        else:
+            yield (
+                ("databases", name),
+                f"{error}, or name one (databases: {{{name}: {{server: PATH}}}})",
+            )
 
 
-def shared_problems(config: Config, name: str) -> Iterator[Problem]:
-    """Yield what is wrong with how an entity shares a store."""
+def shared_problems(config: Config, name: str, is_held: Callable[[str], bool]) -> Iterator[Problem]:
+    """Yield what is wrong with how an entity shares a store.
+
+    Parameters
+    ----------
+    is_held
+        Tells of a store whether a script holds it: then it has no job that all have to share.
+    """
     entity, own = config.entities[name], {**config.models, **config.ensembles}[name]
+    if entity.colocated_db is not None:
+        yield from _colocated(entity)
+    elif entity.database is None and entity.key_prefixing:
+        yield ("key_prefixing",), "is for those that have a store; give it a database"
     if entity.database is None:
-        for key in ("key_prefixing", "reads_from"):
-            if getattr(entity, key):
-                yield (key,), "is for those that share a store; give it a database"
+        if entity.reads_from:
+            yield ("reads_from",), "is for those that share a store; give it a database"
         return
     if entity.database not in config.databases:
         hint = did_you_mean(entity.database, config.databases)
         yield ("database",), f"there is no {entity.database!r} in databases{hint}"
         return
-    if own.batch_settings is not None:
+    if own.batch_settings is not None and not is_held(entity.database):
         where = f"databases: {{{entity.database}: {{batch_settings: ...}}}}"
         yield ("batch_settings",), f"its store's job runs it; write them there ({where})"
-    yield from _companions(config, name, entity)
+    yield from _companions(config, name, entity, is_held)
 
 
-def _companions(config: Config, name: str, entity: Model) -> Iterator[Problem]:
+def _colocated(entity: Model) -> Iterator[Problem]:
+    """The server is found where run.sh starts, which a batch's preamble may prepare."""
+    if entity.restart is not None and len(entity.run_settings) > 1:
+        message = "would go on with one of several commands, and the store starts empty"
+        yield ("restart",), f"{message}; leave it out, or colocated_db"
+    if not (entity.preamble or (entity.batch_settings and entity.batch_settings.preamble)):
+        try:
+            find_server()
+        except FileNotFoundError as error:
+            yield ("colocated_db",), str(error)
+
+
+def _companions(
+    config: Config, name: str, entity: Model, is_held: Callable[[str], bool]
+) -> Iterator[Problem]:
     """Those that share a store run at the same time, so none waits for the end of another."""
     others = {n for n, one in config.entities.items() if one.database == entity.database}
     for source in takes_from(entity):
         waits = next((n for n in (source, *_all_sources(config, source)) if n in others), None)
-        if waits:
+        if waits and not is_held(str(entity.database)):
             message = f"runs beside {waits}, whose end it would wait for; give one of them no store"
             yield ("database",), message
     for item, source in enumerate(entity.reads_from):

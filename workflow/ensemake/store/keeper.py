@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -25,6 +25,7 @@ from typing import Any
 from ensemake.atomic import PRIVATE, read_end, write_atomically
 from ensemake.config.database import Database
 from ensemake.store.address import free_port, listening_address
+from ensemake.store.program import is_tensor_module
 from ensemake.store.relay import Link, Relay
 from ensemake.store.resp import Client, ServerError, info
 from ensemake.store.saved import dump_names
@@ -57,11 +58,15 @@ class Order:
     log, news
         Files for what it prints, and for what is told of it while it runs.
     password
-        Of this run.
+        Of this run; "" has it listen nowhere but at its socket.
+    lets_in
+        Whether its user's programs on this machine need none at its port.
     seat
         Its place in a cluster.
     environ
         For the server, where it does not inherit it.
+    checkpoint
+        The file of a script that holds it: gone with the server.
     """
 
     name: str
@@ -74,8 +79,10 @@ class Order:
     log: str
     news: str
     password: str
+    lets_in: bool = False
     seat: Seat | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: str = ""
 
     @property
     def socket(self) -> str:
@@ -98,6 +105,7 @@ def read_order(line: str) -> Order:
 def directives(order: Order, port: int) -> str:
     """Return the server's configuration: what the user says, then what is not to be changed."""
     settings, seat = order.settings, order.seat
+    own_port = ["port", str(port)] if order.lets_in else []
     memory = f"maxmemory {settings.mem_mb}mb" if settings.mem_mb else "maxmemory 0"
     lines = [
         "maxmemory-policy noeviction",
@@ -105,7 +113,7 @@ def directives(order: Order, port: int) -> str:
         f"bind {' '.join(dict.fromkeys([*([LOOPBACK] if seat else []), order.address]))}",
         f"port {port}",
         "protected-mode yes",
-        f"requirepass {order.password}",
+        *([f"requirepass {order.password}"] if order.password else []),
         f"unixsocket {as_word(order.socket)}",
         "unixsocketperm 700",
         memory,
@@ -115,9 +123,14 @@ def directives(order: Order, port: int) -> str:
         *(seat.directives(order.folder) if seat else ()),
         "daemonize no",
         'logfile ""',
-        *(f"loadmodule {' '.join(map(as_word, words))}" for words in order.modules),
+        *(_load(words, own_port) for words in order.modules),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _load(words: Sequence[str], own_port: Sequence[str]) -> str:
+    own = own_port if is_tensor_module(words[0]) else ()
+    return f"loadmodule {' '.join(map(as_word, [*words, *own]))}"
 
 
 def as_word(text: str) -> str:
@@ -149,13 +162,16 @@ class Server:
         seat = self._order.seat
         wanted = seat.port if seat else self._order.settings.port
         for _ in range(TRIES):
-            self.port = wanted or free_port(self._order.address)
+            self.port = wanted or self._free_port()
             process = self._spawned()
             if self._comes_up(process):
                 return process
             if wanted or b"in use" not in self._words():
                 break
         raise OSError(f"the server does not start: {self.last_words()}")
+
+    def _free_port(self) -> int:
+        return free_port(self._order.address) if self._order.password else 0
 
     def _spawned(self) -> subprocess.Popen[bytes]:
         words = [self._order.program, "-"]  # no file with the password
@@ -249,7 +265,8 @@ def keep() -> int:
     except (OSError, ValueError) as error:
         _say(failed=str(error))
     finally:
-        Path(order.news).unlink(missing_ok=True)
+        for left in filter(None, (order.news, order.checkpoint)):
+            Path(left).unlink(missing_ok=True)
         shutil.rmtree(order.folder, ignore_errors=True)
     return 0
 

@@ -8,7 +8,7 @@
  * Arguments: `cluster PORT` of a server that is part of a cluster and listens there. As clients
  * reach those by TCP alone, it lets in what the same user runs on this machine, and it closes the
  * door by which servers talk among themselves, where nobody is asked who he is. `bare` leaves the
- * commands to another module.
+ * commands to another module. `port PORT` lets the same user's programs in as well, at one server.
  *
  * Without headers of the server's: a module is given a function that finds the others by name.
  */
@@ -47,6 +47,7 @@ enum { MOST_DIMENSIONS = 64 };
 enum { BUS = 10000, ESTABLISHED = 1 }; /* the bus lies so far above the server's port */
 
 static int cluster_port = 0; /* 0: no cluster */
+static int own_port = 0;     /* where our user's programs need no password; 0: nowhere */
 
 static int (*SetModuleAttribs)(Ctx *, const char *, int, int);
 static int (*CreateCommand)(Ctx *, const char *, Command, const char *, int, int, int);
@@ -227,7 +228,7 @@ static int is_own_user(const ClientInfo *client) {
     found = sscanf(line, " %*u: %x:%x %x:%x %x %*x:%*x %*x:%*x %*x %u", &from, &from_port, &to,
                    &to_port, &state, &user) == 6 &&
             from == htonl(INADDR_LOOPBACK) && from_port == client->port &&
-            to == htonl(INADDR_LOOPBACK) && to_port == (unsigned)cluster_port &&
+            to == htonl(INADDR_LOOPBACK) && to_port == (unsigned)own_port &&
             state == ESTABLISHED && user == geteuid();
   fclose(table);
   return found;
@@ -257,7 +258,7 @@ static void let_in(Ctx *ctx, Event event, uint64_t what, void *data) {
     close_bus();
     is_closed = 1;
   }
-  if (client->flags & THROUGH_SOCKET || (cluster_port && is_own_user(client)))
+  if (client->flags & THROUGH_SOCKET || (own_port && is_own_user(client)))
     AuthenticateClientWithACLUser(ctx, "default", 7, NULL, NULL, NULL);
 }
 
@@ -294,7 +295,9 @@ int RedisModule_OnLoad(void *ctx, String **argv, int argc) {
   SetModuleAttribs(ctx, "ensemake", 1, 1);
   for (int i = 0; i < argc; i++) {
     if (is_word(argv[i], "bare")) is_bare = 1;
-    if (is_word(argv[i], "cluster") && ++i < argc) cluster_port = atoi(StringPtrLen(argv[i], NULL));
+    if (i + 1 == argc) break;
+    if (is_word(argv[i], "cluster")) own_port = cluster_port = atoi(StringPtrLen(argv[++i], NULL));
+    if (is_word(argv[i], "port")) own_port = atoi(StringPtrLen(argv[++i], NULL));
   }
   SubscribeToServerEvent(ctx, changes, let_in);
   return is_bare ? OK : commands(ctx);

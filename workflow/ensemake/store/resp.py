@@ -16,7 +16,7 @@ class Client:
     path
         Of the socket.
     password
-        Of the run.
+        Of the run; "" for none.
     patience
         Seconds to wait for an answer; None for as long as it takes.
     """
@@ -27,7 +27,8 @@ class Client:
         try:
             self._socket.connect(path)
             self._answers: BinaryIO = self._socket.makefile("rb")
-            self.ask("AUTH", password)
+            if password:
+                self.ask("AUTH", password)
         except BaseException:
             self._socket.close()
             raise

@@ -15,6 +15,7 @@ from typing import Any
 
 from ensemake.config.database import Database
 from ensemake.store.address import listening_address
+from ensemake.store.checkpoint import CHECKPOINT
 from ensemake.store.keeper import Order
 from ensemake.store.news import NEWS
 from ensemake.store.program import find_server, tensor_module
@@ -81,6 +82,8 @@ class Store:
         Whether programs on other nodes use it.
     seat, place
         Its place among the servers of a cluster, and where it runs.
+    lets_in
+        Whether its user's programs on this machine need no password at its port.
 
     Raises
     ------
@@ -97,6 +100,7 @@ class Store:
         has_others: bool = False,
         seat: Seat | None = None,
         place: Home = Home(),
+        lets_in: bool = False,
     ) -> None:
         self.name, self.lacks, self._place = name, "", place
         program, there = find_server(settings.server), bool(place.command)
@@ -104,7 +108,7 @@ class Store:
         modules, which = self._modules(settings, seat), f"-{seat.number}" if seat else ""
         if settings.save and not seat:
             prepare(folders.data, 1, is_loaded)
-        folder = _private_folder()
+        folder = private_folder()
         self.order = Order(
             name=name,
             settings=settings,
@@ -115,9 +119,11 @@ class Store:
             data=str(folders.data.absolute()) if settings.save else folder,
             log=str((folders.state / LOG.format(which)).absolute()),
             news=str((folders.state / NEWS.format(which)).absolute()),
+            checkpoint=str((folders.state / CHECKPOINT).absolute()),
             password=seat.password if seat else token_hex(32),
             seat=seat,
             environ=place.environ,
+            lets_in=lets_in,
         )
         self.address, self.port, self._pid = address, 0, 0
         self.has_doors = False
@@ -274,6 +280,6 @@ def of_keys(prefix: str, reads: Sequence[str]) -> dict[str, str]:
     return {name: value for name, value in keys.items() if value}
 
 
-def _private_folder() -> str:
+def private_folder() -> str:
     """Return a new folder on this machine, its user's alone."""
     return mkdtemp(prefix="ensemake-", dir=next(f for f in LOCAL if os.access(f, os.W_OK)))

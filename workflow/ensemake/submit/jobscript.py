@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemake.batch.placement import THREADS
+from ensemake.member.needs import THREADS
 from ensemake.submit.manager import Marker
 
 # What the workload manager itself gets. It is the same for every job, so that neither its length

@@ -14,6 +14,7 @@ from ensemake.cluster.resources import batch_resources, member_resources
 from ensemake.config.batch import BatchSettings
 from ensemake.config.schema import Resource
 from ensemake.member.command import resource
+from ensemake.member.needs import needed
 from ensemake.workflow.todo import Todo
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Jobs(Todo):
     @property
     def batch_resources(self) -> dict[str, Any]:
         """Resources of a batch."""
-        return batch_resources(self._batch, self.settings.resources) | self._attempt
+        return batch_resources(self._batch, needed(self.settings)) | self._attempt
 
     @property
     def preamble(self) -> str:
@@ -59,7 +60,7 @@ class Jobs(Todo):
     @property
     def threads(self) -> int | Callable[..., int]:
         """CPUs of a member on one machine: tasks times cpus_per_task."""
-        if any(map(_is_template, self.settings.resources.values())):
+        if any(map(_is_template, needed(self.settings).values())):
             return lambda wildcards, attempt: self._cpus(wildcards, attempt)
         return self._cpus(None, 1)
 
@@ -83,7 +84,7 @@ class Jobs(Todo):
         return resource(value, {**self._values(wildcards), "attempt": attempt})
 
     def _cpus(self, wildcards: Any, attempt: int) -> int:
-        given = self.settings.resources
+        given = needed(self.settings)
         sizes = [given[key] for key in ("tasks", "cpus_per_task") if key in given]
         return prod(int(self._resource(size, wildcards, attempt)) for size in sizes)
 

@@ -1,0 +1,112 @@
+"""A member's own store: run.sh starts this process beside the member and speaks with it by lines.
+
+It ends the server when its standard input does: then run.sh is gone. It says ``set NAME VALUE`` for
+each variable of the member, ``ready``, ``alive`` to each line that it is told while the server
+runs, and ``failed REASON`` when that has ended.
+"""
+
+import os
+import select
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from secrets import token_hex
+
+from ensemake.config.database import Colocated, Database
+from ensemake.store.keeper import LOOK_S, Order, Server
+from ensemake.store.program import find_server, tensor_module
+from ensemake.store.seats import LOOPBACK
+
+TOLD = 3  # exit code of who has said why
+
+
+def serve(settings: str, folder: str) -> int:
+    """Keep a store until nobody wants it; return `TOLD` if it ended by itself.
+
+    Parameters
+    ----------
+    settings
+        A `Colocated` as JSON.
+    folder
+        Path of the folder for its socket, which is made, and its user's alone.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        os.mkdir(folder, 0o700)
+    except OSError as error:
+        return _failed(str(error))
+    try:
+        return _keep(_order(Colocated.model_validate_json(settings), folder))
+    except OSError as error:
+        return _failed(str(error))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _order(own: Colocated, folder: str) -> Order:
+    return Order(
+        name="own",
+        settings=Database(mem_mb=own.mem_mb, settings=own.settings, save=False),
+        program=find_server(),
+        modules=_tensors(),
+        address=LOOPBACK,
+        folder=folder,
+        data=folder,
+        log=f"{folder}/log",
+        news=f"{folder}/news",
+        password="" if own.unix_socket else token_hex(32),
+        lets_in=not own.unix_socket,
+    )
+
+
+def _tensors() -> list[list[str]]:
+    """Without the module all else works."""
+    try:
+        return [[str(tensor_module())]]
+    except OSError as error:
+        told = f"ensemake: its store is without tensors, so not for SmartRedis: {error}"
+        print(told, file=sys.stderr, flush=True)
+        return []
+
+
+def _keep(order: Order) -> int:
+    server = Server(order)
+    try:
+        for line in (*_variables(order, server.port), "ready"):
+            _say(line)
+        return _attend(server)
+    finally:
+        server.stop()
+
+
+def _variables(order: Order, port: int) -> Iterator[str]:
+    local, url = f"unix://{order.socket}", f"unix://{order.socket}"
+    if port:
+        local, url = f"{LOOPBACK}:{port}", f"redis://:{order.password}@{LOOPBACK}:{port}/0"
+    yield f"set SSDB {local}"
+    yield "set SR_DB_TYPE Standalone"
+    yield f"set ENSEMAKE_STORE {url}"
+
+
+def _attend(server: Server) -> int:
+    while not server.has_ended:
+        if select.select([sys.stdin], [], [], LOOK_S)[0]:
+            if not sys.stdin.readline():
+                return 0
+            if not server.has_ended:
+                _say("alive")
+    return _failed(server.how_ended())
+
+
+def _failed(reason: str) -> int:
+    _say(f"failed {' '.join(reason.split())}")
+    return TOLD
+
+
+def _say(line: str) -> None:
+    """Nobody may be there to hear it."""
+    with suppress(OSError):
+        os.write(1, f"{line}\n".encode())

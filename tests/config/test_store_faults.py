@@ -37,6 +37,26 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "runs beside a, whose end it would wait for",
     ),
+    "goes on with an empty one": (
+        {
+            "models": {
+                "a": {
+                    "run_settings": [{"exe": "echo"}, {"exe": "echo"}],
+                    "restart": {"from": "x"},
+                    "colocated_db": {},
+                }
+            }
+        },
+        "the store starts empty; leave it out, or colocated_db",
+    ),
+    "directive of a member's own": (
+        {"models": {"a": {**RUN, "colocated_db": {"settings": {"port": 1}}}}},
+        "port has a key of its own",
+    ),
+    "reads with its own": (
+        {"models": {"a": {**RUN, "colocated_db": {}, "reads_from": ["a"]}}},
+        "is for those that share a store",
+    ),
     "name of an entity": ({"databases": {"a": {}}, "models": {"a": RUN}}, "rename one of them"),
     "name of ours": ({"databases": {"runs": {}}}, "'runs' is a name of ensemake's own"),
     "size": ({"databases": {"store": {"batch_settings": {"size": 2}}}}, "in one job; leave it out"),
@@ -83,5 +103,8 @@ def test_no_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"experiment": "exp", "databases": {"store": {}}, "models": {"a": SHARED}}
     with pytest.raises(ConfigError, match="pip install 'ensemake\\[store\\]'"):
         check_config(Document("config.yaml", data))
+    own = {"experiment": "exp", "models": {"a": {**RUN, "colocated_db": {}}}}
+    with pytest.raises(ConfigError, match="colocated_db: no server is here: load or install"):
+        check_config(Document("config.yaml", own))
     data["databases"] = {"store": {"batch_settings": {"preamble": ["module load valkey"]}}}
     check_config(Document("config.yaml", data))

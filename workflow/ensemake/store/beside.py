@@ -22,7 +22,7 @@ from ensemake.store.seats import LOOPBACK
 TOLD = 3  # exit code of who has said why
 
 
-def serve(settings: str, folder: str) -> int:
+def keep_beside(settings: str, folder: str) -> int:
     """Keep a store until nobody wants it; return `TOLD` if it ended by itself.
 
     Parameters

@@ -1,8 +1,10 @@
 """Entities that share a store, on two nodes of a real Slurm: also those who know no password."""
 
+import subprocess
 from typing import Any
 
 import pytest
+from slurm_cluster import Cluster, until
 from slurm_project import SlurmProject
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
@@ -84,3 +86,55 @@ def test_three_servers_on_two_nodes(project: SlurmProject) -> None:
     assert len(list(state.glob("server-*.log"))) == 3
     (starts,) = (state.parent / "look").rglob("*.record.jsonl")
     assert '"slots": 5' in starts.read_text(), done.stdout  # eight CPUs without three servers
+
+
+ENDED = """\
+import os, pathlib, redis, sys, time
+kind = redis.RedisCluster if "," in os.environ["SSDB"] else redis.Redis
+store = kind.from_url(os.environ["ENSEMAKE_STORE"], socket_timeout=60)
+top = pathlib.Path(os.environ["RAN_LOG"]).parent
+with open(os.environ["RAN_LOG"], "a") as log:
+    log.write(sys.argv[1] + "\\n")
+if sys.argv[1] == "quick":
+    for key in range(20):
+        store.set(f"key{key}", "told")
+else:
+    store.blpop("never") if not (top / "again").exists() else None
+    print(sum(store.get(f"key{key}") == b"told" for key in range(20)))
+"""
+
+
+@pytest.mark.parametrize(("servers", "end"), [(1, "limit"), (3, "scancel")])
+def test_data_are_saved_when_the_job_is_told_to_end(
+    slurm: Cluster,
+    project: SlurmProject,
+    reap: list[subprocess.Popen[str]],
+    servers: int,
+    end: str,
+) -> None:
+    project.write("code.py", ENDED)
+    batch = {"nodes": 2, "runtime": 10, "batch_args": {"no-requeue": None}}
+    own = {"interface": "lo", "batch_settings": batch, "mem_mb": 100, "nodes": servers}
+    project.config |= {"experiment": "exp", "databases": {"store": own}}
+    keys = {"database": "store", "files": {"to_copy": ["code.py"]}, "resources": {"mem_mb": 50}}
+    project.config["models"] = {
+        name: {**keys, "run_settings": {"exe": "python", "exe_args": ["code.py", name]}}
+        for name in ("quick", "slow")
+    }
+    process = project.start()
+    reap.append(process)
+    status = project.results / "quick" / "status.json"
+    until(lambda: status.exists() and project.ran()["slow"] == 1, "one to end, one to wait")
+    job = slurm.run("squeue", "--noheader", "--format=%A").strip()
+    if end == "scancel":
+        slurm.run("scancel", job)
+    else:
+        slurm.run("scontrol", "update", f"jobid={job}", "EndTime=now+5")
+    process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert project.status(project.results / "slow")["status"] == "cancelled"
+    slurm.settle()
+    (project.folder / "again").touch()
+    project.finish()
+    assert project.ran() == {"quick": 1, "slow": 2}
+    assert (project.results / "slow" / "run.out").read_text() == "20\n"

@@ -16,7 +16,7 @@ import redis
 from ensemake.store import seats as seating
 from ensemake.store.cluster import Cluster
 from ensemake.store.relay import Link, Relay
-from ensemake.store.seats import BUS, seats, slots
+from ensemake.store.seats import BUS, seats, slot_ranges
 
 from .conftest import BeginCluster
 from .test_store import is_gone, until
@@ -160,10 +160,10 @@ def test_nothing_outlives_who_is_killed(server: str, tmp_path: Path, victim: str
         "import sys, time; from pathlib import Path\n"
         "from ensemake.config.database import Database\n"
         "from ensemake.store.cluster import Cluster\n"
-        "from ensemake.store.store import Folders, Place\n"
+        "from ensemake.store.store import Folders, Home\n"
         f"place = Folders(Path({str(tmp_path)!r}) / 'data', Path({str(tmp_path)!r}) / 'state')\n"
         f"settings = Database(server={server!r}, nodes=3)\n"
-        "store = Cluster('store', settings, place, False, False, [Place()] * 3)\n"
+        "store = Cluster('store', settings, place, False, False, [Home()] * 3)\n"
         "store.wait(); print(*(one.order.folder for one in store.servers), flush=True)\n"
         "store._selector.select(); print(store.hear(), store.stop(False), flush=True)\n"
         "time.sleep(60)\n"
@@ -250,5 +250,5 @@ def test_where_the_server_is_there_is_no_door(begin_cluster: BeginCluster, serve
 
 
 def test_slots() -> None:
-    assert slots(3) == [(0, 5460), (5461, 10921), (10922, 16383)]
-    assert slots(1) == [(0, 16383)]
+    assert slot_ranges(3) == [(0, 5460), (5461, 10921), (10922, 16383)]
+    assert slot_ranges(1) == [(0, 16383)]

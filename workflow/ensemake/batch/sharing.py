@@ -16,7 +16,7 @@ from ensemake.member.plan import Plan, Planned, Shared, key_prefix
 from ensemake.member.state import read_status
 from ensemake.store.cluster import Cluster
 from ensemake.store.saved import forget_saved, read_saved, write_saved
-from ensemake.store.store import KEEPER, Folders, Place, Store
+from ensemake.store.store import KEEPER, Folders, Home, Store
 
 
 def without_share(store: Shared | None, nodes: list[Node]) -> list[Node]:
@@ -82,15 +82,15 @@ def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store | Cluster:
     if shared.settings.nodes == 1:
         return Store(*given)
     homes = filter(None, homes_of(shared, nodes))
-    return Cluster(*given, [_place(node, own, folders.state) for node in homes])
+    return Cluster(*given, [_home(node, own, folders.state) for node in homes])
 
 
-def _place(node: Node, own: str | None, state: Path) -> Place:
+def _home(node: Node, own: str | None, state: Path) -> Home:
     if node.name == own:
-        return Place(node.name)
+        return Home(node.name)
     environ = {} if "SLURM_JOB_ID" in os.environ else dict(os.environ)
     log = (state / f"keeper.{node.name}.log").absolute()
-    return Place(node.name, command(node, os.environ, log, KEEPER), environ)
+    return Home(node.name, command(node, os.environ, log, KEEPER), environ)
 
 
 def own_share(

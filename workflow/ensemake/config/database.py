@@ -43,21 +43,6 @@ Servers = Annotated[Count, AfterValidator(_servers)]
 Directives = Annotated[dict[Text, Text | int], AfterValidator(_directives)]
 
 
-class Colocated(Section):
-    """A store of each member's own: a server that runs beside it, on its node."""
-
-    cpus: Count = Field(1, description="CPUs that a member needs for it beside its own")
-    mem_mb: Count | None = Field(
-        None,
-        description="memory that its data may take, beside the `mem_mb` of `resources` if that is "
-        "given; what does not fit is refused",
-    )
-    settings: Directives = Field({}, description="directives of the server, as in its redis.conf")
-    unix_socket: bool = Field(
-        True, description="programs reach it by a Unix socket; else by a port of the loopback"
-    )
-
-
 class Database(Section):
     """A store in memory: a Redis or Valkey server that runs beside those who share it."""
 
@@ -78,9 +63,7 @@ class Database(Section):
     )
     settings: Directives = Field({}, description="directives of the server, as in its redis.conf")
     modules: list[Text] = Field(
-        [],
-        description="modules of the server that bring commands in place of ensemake's, which has "
-        "tensors",
+        [], description="modules of the server that bring commands in place of ensemake's tensors"
     )
     save: bool = Field(
         True, description="keep the data under results at the end, and go on with them"

@@ -57,7 +57,7 @@ class Seat:
 
     def nodes_file(self) -> str:
         """Return what it knows of the others from the beginning; no port (0) is to be asked."""
-        every = zip(self.ids, self.ports, slots(len(self.ids)), strict=True)
+        every = zip(self.ids, self.ports, slot_ranges(len(self.ids)), strict=True)
         lines = [
             f"{name} {LOOPBACK}:{port}@0 {'myself,' * (number == self.number)}master "
             f"- 0 0 {number + 1} connected {first}-{last}"
@@ -66,7 +66,7 @@ class Seat:
         return "\n".join([*lines, f"vars currentEpoch {len(lines)} lastVoteEpoch 0", ""])
 
 
-def slots(count: int) -> list[tuple[int, int]]:
+def slot_ranges(count: int) -> list[tuple[int, int]]:
     """Return the first and last hash slot of each of so many servers."""
     ends = [SLOTS * number // count for number in range(count + 1)]
     return [(first, end - 1) for first, end in pairwise(ends)]

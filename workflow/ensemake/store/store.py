@@ -48,7 +48,7 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class Place:
+class Home:
     """Where a server runs.
 
     Parameters
@@ -96,7 +96,7 @@ class Store:
         is_loaded: bool,
         has_others: bool = False,
         seat: Seat | None = None,
-        place: Place = Place(),
+        place: Home = Home(),
     ) -> None:
         self.name, self.lacks, self._place = name, "", place
         program, there = find_server(settings.server), bool(place.command)

@@ -589,11 +589,14 @@ def errors() -> dict[str, tuple[type[Exception], Callable[[Experiment], object]]
         "model's list": (TypeError, lambda exp: exp.create_model("m", rs(exp), {"a": [1]})),
         "model's None": (TypeError, lambda exp: exp.create_model("m", rs(exp), {"a": None})),
         "path": (UnsupportedError, lambda exp: exp.create_model("m", rs(exp), path="/else")),
-        "starting a store": (UnsupportedError, lambda exp: exp.start(exp.create_database())),
-        "its address": (UnsupportedError, lambda exp: exp.create_database().get_address()),
+        "a store of a job of its own": (
+            UnsupportedError,
+            lambda exp: exp.create_database(batch=True),
+        ),
+        "its address": (RuntimeError, lambda exp: exp.create_database().get_address()),
         "an argument of no store": (TypeError, lambda exp: exp.create_database(memory=1)),
         "several servers": (ValueError, lambda exp: exp.create_database(db_nodes=3)),
-        "a store of long ago": (UnsupportedError, lambda exp: exp.reconnect_orchestrator("c")),
+        "a store of long ago": (FileNotFoundError, lambda exp: exp.reconnect_orchestrator("c")),
         "colocation": (
             UnsupportedError,
             lambda exp: exp.create_model("m", rs(exp)).colocate_db_tcp(port=6780),

@@ -73,7 +73,7 @@ def test_what_there_is_not_cannot_be_imported() -> None:
     with pytest.raises(ImportError):
         exec("from ensemake.smartsim.settings import BsubBatchSettings")
     with pytest.raises(ImportError):
-        importlib.import_module("ensemake.smartsim.database")
+        importlib.import_module("ensemake.smartsim.ml")
 
 
 def test_other_names_are_the_same_things() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from ensemake.python.batch_settings import BatchSettings, QsubBatchSettings, SbatchSettings
     from ensemake.python.container import Singularity
+    from ensemake.python.database import Orchestrator
     from ensemake.python.entities import Ensemble, Model
     from ensemake.python.experiment import Experiment
     from ensemake.python.launcher_settings import (
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "config.faults": ("ConfigError",),
     "python.batch_settings": ("BatchSettings", "QsubBatchSettings", "SbatchSettings"),
+    "python.database": ("Orchestrator",),
     "python.entities": ("Ensemble", "Model"),
     "errors": (
         "AllocationError",
@@ -91,7 +93,10 @@ _ALSO = {
 }
 _PLACES = (
     "smartsim",
-    *(f"smartsim.{name}" for name in ("entity", "error", "log", "settings", "status", "wlm")),
+    *(
+        f"smartsim.{name}"
+        for name in ("database", "entity", "error", "log", "settings", "status", "wlm")
+    ),
     "smartsim.error.errors",
     "smartsim.wlm.slurm",
 )
@@ -109,6 +114,7 @@ __all__ = [
     "Model",
     "MpiexecSettings",
     "MpirunSettings",
+    "Orchestrator",
     "OrterunSettings",
     "PalsMpiexecSettings",
     "QsubBatchSettings",

@@ -42,11 +42,12 @@ from ensemake.member.input_faults import (
     input_problems,
     same_job_problems,
 )
-from ensemake.member.layout import OWN, RESERVED_ENTITIES, root, tables
+from ensemake.member.layout import OWN, RESERVED_ENTITIES, root, store_layout, tables
 from ensemake.member.plan import Work
 from ensemake.member.runscript import IS_FOR_BASH
 from ensemake.member.setting import set_texts
 from ensemake.paths import VARIABLES, left_in_path
+from ensemake.store.checkpoint import CHECKPOINT, is_held
 from ensemake.store.faults import database_problems, shared_problems
 from ensemake.sweep.expressions import expression, template
 from ensemake.sweep.members import axes, expand
@@ -211,6 +212,10 @@ def rule_name(entity: str) -> str:
     return f"_{name}" if name[0].isdigit() else name
 
 
+def _is_held(config: Config, base: Path, store: str) -> bool:
+    return is_held(base / store_layout(root(config), store).state / CHECKPOINT)
+
+
 def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
     entity = config.entities[name]
     wrong = list(graph_problems(config, name))
@@ -229,7 +234,7 @@ def _entity(name: str, config: Config, base: Path) -> Iterator[Problem]:
         *_choices(config, entity, upstream),
         *_files(entity, base, base / root(config)),
         *_batch(entity),
-        *shared_problems(config, name),
+        *shared_problems(config, name, partial(_is_held, config, base)),
         *_checks(entity),
         *_programs(entity, base),
     ]

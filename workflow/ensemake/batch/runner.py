@@ -25,6 +25,7 @@ from ensemake.batch.node_agent import Agent, forget_step, serve
 from ensemake.batch.placement import Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
 from ensemake.batch.sharing import (
+    Served,
     blame,
     close_store,
     going_on,
@@ -39,8 +40,6 @@ from ensemake.member.needs import THREADS, needed
 from ensemake.member.plan import Inputs, Plan, Planned, Shared, read_plan
 from ensemake.member.state import is_complete
 from ensemake.paths import share
-from ensemake.store.cluster import Cluster
-from ensemake.store.store import Store
 
 QUIET_S = 30.0  # a line of progress after this time at the latest
 NAMED = 10  # how many failed members the last lines name
@@ -147,7 +146,7 @@ class Leader:
         self._selector.register(self._processes.wake, selectors.EVENT_READ, self._wake)
         self._agents: dict[str, Agent] = {}
         self._shared, self._fault = plans[0].store, ""
-        self._store: Store | Cluster | None = None
+        self._store: Served | None = None
         self._sort(self._incomplete())
         self._open(nodes)
         if self._shared and self._left:

@@ -14,9 +14,13 @@ from ensemake.batch.allocation import Node, own_node, workload_manager
 from ensemake.batch.node_agent import command
 from ensemake.member.plan import Plan, Planned, Shared, key_prefix
 from ensemake.member.state import read_status
+from ensemake.store.checkpoint import add_kept
 from ensemake.store.cluster import Cluster
+from ensemake.store.joined import Joined
 from ensemake.store.saved import forget_saved, read_saved, write_saved
 from ensemake.store.store import KEEPER, Folders, Home, Store
+
+Served = Store | Cluster | Joined
 
 
 def without_share(store: Shared | None, nodes: list[Node]) -> list[Node]:
@@ -24,7 +28,7 @@ def without_share(store: Shared | None, nodes: list[Node]) -> list[Node]:
 
     On a machine of one's own it takes what members leave of its CPUs.
     """
-    if store is None or workload_manager(os.environ, lambda _: None) == "none":
+    if store is None or store.checkpoint or workload_manager(os.environ, lambda _: None) == "none":
         return nodes
     homes = Counter(node.name for node in homes_of(store, nodes) if node)
     return [_without(node, store, homes[node.name]) for node in nodes]
@@ -51,7 +55,7 @@ def homes_of(store: Shared, nodes: Sequence[Node]) -> list[Node | None]:
 @contextmanager
 def store_lock(store: Shared | None) -> Iterator[None]:
     """Hold a store's place: a job that was left running may still have it."""
-    if store is None:
+    if store is None or store.checkpoint:
         yield
         return
     state = Path(store.state)
@@ -67,8 +71,26 @@ def going_on(shared: Shared, skipped: int) -> Shared:
     return replace(shared, is_loaded=shared.is_loaded or (shared.settings.save and skipped > 0))
 
 
-def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store | Cluster:
-    """Start the store of a batch.
+def shared_store(shared: Shared, nodes: Sequence[Node]) -> Served:
+    """Start the store of a batch, or join the one that a script holds.
+
+    Raises
+    ------
+    OSError, ValueError
+        If that cannot be.
+    """
+    if shared.checkpoint:
+        return Joined(Path(shared.checkpoint), _has_others(nodes))
+    return own_store(shared, nodes)
+
+
+def own_store(shared: Shared, nodes: Sequence[Node], reach: bool = False) -> Store | Cluster:
+    """Start a store on these nodes.
+
+    Parameters
+    ----------
+    reach
+        Whether programs elsewhere use it too.
 
     Raises
     ------
@@ -76,13 +98,16 @@ def shared_store(shared: Shared, nodes: Sequence[Node]) -> Store | Cluster:
         If that cannot be.
     """
     folders = Folders(Path(shared.data), Path(shared.state))
-    own = own_node(os.environ, list(nodes))
-    has_others = [node.name for node in nodes] != [own]
+    has_others = reach or _has_others(nodes)
     given = (shared.name, shared.settings, folders, shared.is_loaded, has_others)
     if shared.settings.nodes == 1:
         return Store(*given)
-    homes = filter(None, homes_of(shared, nodes))
+    own, homes = own_node(os.environ, list(nodes)), filter(None, homes_of(shared, nodes))
     return Cluster(*given, [_home(node, own, folders.state) for node in homes])
+
+
+def _has_others(nodes: Sequence[Node]) -> bool:
+    return [node.name for node in nodes] != [own_node(os.environ, list(nodes))]
 
 
 def _home(node: Node, own: str | None, state: Path) -> Home:
@@ -93,9 +118,7 @@ def _home(node: Node, own: str | None, state: Path) -> Home:
     return Home(node.name, command(node, os.environ, log, KEEPER), environ)
 
 
-def own_share(
-    store: Store | Cluster, shared: Shared, plan: Plan, member: Planned
-) -> dict[str, str]:
+def own_share(store: Served, shared: Shared, plan: Plan, member: Planned) -> dict[str, str]:
     """Return the variables by which a member finds the store."""
     settings = plan.settings
     prefix = key_prefix(plan.entity, member.name) if settings.key_prefixing else ""
@@ -103,17 +126,20 @@ def own_share(
     return store.environ(prefix, reads)
 
 
-def close_store(
-    store: Store | Cluster, shared: Shared, done: Mapping[str, str], is_lost: bool
-) -> str:
+def close_store(store: Served, shared: Shared, done: Mapping[str, str], is_lost: bool) -> str:
     """Save a store and end it; return why its data are not saved, "" if they are or need not be.
+
+    That of a script is left as it is.
 
     Parameters
     ----------
     done
         The members that have completed in this job, with their digests.
     """
-    if is_lost or not shared.settings.save:
+    if shared.checkpoint and not is_lost:
+        with suppress(OSError, ValueError):  # it has ended just now
+            add_kept(Path(shared.state), done)
+    if is_lost or shared.checkpoint or not shared.settings.save:
         store.stop(save=False)
         return ""
     state = Path(shared.state)

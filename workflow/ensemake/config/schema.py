@@ -207,7 +207,8 @@ class Config(Section):
         if self.preamble or self.labels:
             lines, labels = [*self.preamble, *entity.preamble], {**self.labels, **entity.labels}
             update |= {"preamble": lines, "labels": labels}
-        if entity.database in self.databases:  # whose job runs all that share it
+        if entity.database in self.databases and entity.batch_settings is None:
+            # whose job runs all that share it
             update["batch_settings"] = self.databases[str(entity.database)].batch_settings
         return entity.model_copy(update=update) if update else entity
 

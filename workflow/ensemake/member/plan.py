@@ -66,6 +66,8 @@ class Shared:
         Whether it goes on with what it has saved.
     prefixes
         Of keys, by the names of the entities whose keys others read.
+    checkpoint
+        File of the script that holds it; "" if the job does.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Shared:
     state: str
     is_loaded: bool
     prefixes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from tabulate import tabulate  # type: ignore[import-untyped]
 
@@ -200,6 +200,16 @@ class Entity(Face):
     def colocate_db(self, *arguments: Any, **keys: Any) -> None:
         """Do as `colocate_db_tcp`, whose older name it is."""
         self.colocate_db_tcp(*arguments, **keys)
+
+    def add_ml_model(self, *arguments: Any, **keys: Any) -> NoReturn:
+        """Raise an error that says where models and scripts run."""
+        raise UnsupportedError(
+            "a store keeps data alone: load models and scripts in a program that takes tensors "
+            "from the store and puts its results there, an entity of its own (database=db), or "
+            "name a module of the server that runs them (create_database(modules=[...]))"
+        )
+
+    add_script = add_function = add_ml_model
 
     def as_config(self) -> dict[str, Any]:
         """Return the entry of the config: what the entity has, and what its settings have."""

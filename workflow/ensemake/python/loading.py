@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemake.python.batch_settings import BATCH_KINDS, BatchSettings
-from ensemake.python.database import Database
+from ensemake.python.database import Orchestrator
 from ensemake.python.entities import Ensemble, Model
 from ensemake.python.launcher_settings import CLASSES
 from ensemake.python.settings import RunSettings
@@ -22,7 +22,7 @@ def loaded(config: Mapping[str, Any], place: Place, launcher: str) -> dict[str, 
     }
 
 
-def loaded_databases(config: Mapping[str, Any], launcher: str) -> dict[str, Database]:
+def loaded_databases(config: Mapping[str, Any], launcher: str) -> dict[str, Orchestrator]:
     """Return the stores of a config as objects."""
     return {
         name: _database(name, entry, launcher)
@@ -30,11 +30,11 @@ def loaded_databases(config: Mapping[str, Any], launcher: str) -> dict[str, Data
     }
 
 
-def _database(name: str, entry: Mapping[str, Any], launcher: str) -> Database:
+def _database(name: str, entry: Mapping[str, Any], launcher: str) -> Orchestrator:
     batch = entry.get("batch_settings")
     own = {key: value for key, value in entry.items() if key != "batch_settings"}
     settings = None if batch is None else _batch_settings(batch, launcher)
-    return Database.of(own, name=name, batch_settings=settings)
+    return Orchestrator.of(own, name=name, batch_settings=settings)
 
 
 def _entity(

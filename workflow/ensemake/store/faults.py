@@ -1,6 +1,6 @@
 """What is wrong with stores, and with those that share them, in a config of sound shape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ensemake.config.faults import Problem, did_you_mean
@@ -46,8 +46,14 @@ def _server(name: str, named: str | None) -> Iterator[Problem]:
             )
 
 
-def shared_problems(config: Config, name: str) -> Iterator[Problem]:
-    """Yield what is wrong with how an entity shares a store."""
+def shared_problems(config: Config, name: str, is_held: Callable[[str], bool]) -> Iterator[Problem]:
+    """Yield what is wrong with how an entity shares a store.
+
+    Parameters
+    ----------
+    is_held
+        Tells of a store whether a script holds it: then it has no job that all have to share.
+    """
     entity, own = config.entities[name], {**config.models, **config.ensembles}[name]
     if entity.colocated_db is not None:
         yield from _colocated(entity)
@@ -61,10 +67,10 @@ def shared_problems(config: Config, name: str) -> Iterator[Problem]:
         hint = did_you_mean(entity.database, config.databases)
         yield ("database",), f"there is no {entity.database!r} in databases{hint}"
         return
-    if own.batch_settings is not None:
+    if own.batch_settings is not None and not is_held(entity.database):
         where = f"databases: {{{entity.database}: {{batch_settings: ...}}}}"
         yield ("batch_settings",), f"its store's job runs it; write them there ({where})"
-    yield from _companions(config, name, entity)
+    yield from _companions(config, name, entity, is_held)
 
 
 def _colocated(entity: Model) -> Iterator[Problem]:
@@ -79,12 +85,14 @@ def _colocated(entity: Model) -> Iterator[Problem]:
             yield ("colocated_db",), str(error)
 
 
-def _companions(config: Config, name: str, entity: Model) -> Iterator[Problem]:
+def _companions(
+    config: Config, name: str, entity: Model, is_held: Callable[[str], bool]
+) -> Iterator[Problem]:
     """Those that share a store run at the same time, so none waits for the end of another."""
     others = {n for n, one in config.entities.items() if one.database == entity.database}
     for source in takes_from(entity):
         waits = next((n for n in (source, *_all_sources(config, source)) if n in others), None)
-        if waits:
+        if waits and not is_held(str(entity.database)):
             message = f"runs beside {waits}, whose end it would wait for; give one of them no store"
             yield ("database",), message
     for item, source in enumerate(entity.reads_from):

@@ -56,6 +56,8 @@ class Order:
         Where its file lies.
     log, news
         Files for what it prints, and for what is told of it while it runs.
+    checkpoint
+        The file of a script that holds it: gone with the server.
     password
         Of this run; "" has it listen nowhere but at its socket.
     lets_in
@@ -75,6 +77,7 @@ class Order:
     data: str
     log: str
     news: str
+    checkpoint: str
     password: str
     lets_in: bool = False
     seat: Seat | None = None
@@ -256,7 +259,8 @@ def keep() -> int:
     except (OSError, ValueError) as error:
         _say(failed=str(error))
     finally:
-        Path(order.news).unlink(missing_ok=True)
+        for left in (order.news, order.checkpoint):
+            Path(left).unlink(missing_ok=True)
         shutil.rmtree(order.folder, ignore_errors=True)
     return 0
 

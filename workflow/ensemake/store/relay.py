@@ -105,7 +105,7 @@ class Relay:
                 self._join(client)
 
     def _join(self, client: socket.socket) -> None:
-        with _connected(self._link) as server:
+        with connected(self._link) as server:
             back = Thread(target=_pump, args=[server, client], daemon=True)
             back.start()
             _pump(client, server)
@@ -120,10 +120,31 @@ def _is_there(link: Link) -> bool:
     return False
 
 
-def _connected(link: Link) -> socket.socket:
-    server = socket.create_connection((link.address, link.port))
+def reached(link: Link) -> socket.socket:
+    """Return a connection through the server's socket, where that is, or else the network.
+
+    Raises
+    ------
+    OSError
+        If there is none, or it does not let us in.
+    """
+    if not Path(link.path).is_socket():
+        return connected(link)
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(link.path)
+    return _let_in(server, link.password)
+
+
+def connected(link: Link) -> socket.socket:
+    """Return a connection through the network; raise as `reached`."""
+    server = socket.create_connection((link.address, link.port), PATIENCE_S)
+    server.settimeout(None)
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server.sendall(f"AUTH {link.password}\r\n".encode())
+    return _let_in(server, link.password)
+
+
+def _let_in(server: socket.socket, password: str) -> socket.socket:
+    server.sendall(f"AUTH {password}\r\n".encode())
     answer = b""
     while not answer.endswith(b"\r\n"):
         part = server.recv(1)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ensemake.config.database import Database
 from ensemake.store.address import listening_address
+from ensemake.store.checkpoint import CHECKPOINT
 from ensemake.store.keeper import Order
 from ensemake.store.news import NEWS
 from ensemake.store.program import find_server, tensor_module
@@ -104,7 +105,7 @@ class Store:
         modules, which = self._modules(settings, seat), f"-{seat.number}" if seat else ""
         if settings.save and not seat:
             prepare(folders.data, 1, is_loaded)
-        folder = _private_folder()
+        folder = private_folder()
         self.order = Order(
             name=name,
             settings=settings,
@@ -115,6 +116,7 @@ class Store:
             data=str(folders.data.absolute()) if settings.save else folder,
             log=str((folders.state / LOG.format(which)).absolute()),
             news=str((folders.state / NEWS.format(which)).absolute()),
+            checkpoint=str((folders.state / CHECKPOINT).absolute()),
             password=seat.password if seat else token_hex(32),
             seat=seat,
             environ=place.environ,
@@ -274,6 +276,6 @@ def of_keys(prefix: str, reads: Sequence[str]) -> dict[str, str]:
     return {name: value for name, value in keys.items() if value}
 
 
-def _private_folder() -> str:
+def private_folder() -> str:
     """Return a new folder on this machine, its user's alone."""
     return mkdtemp(prefix="ensemake-", dir=next(f for f in LOCAL if os.access(f, os.W_OK)))

@@ -26,6 +26,7 @@ from ensemake.member.state import State, StatusFile, state
 from ensemake.results.collect import results_state
 from ensemake.results.outcomes import read_collected
 from ensemake.show.progress import CARRYING_ON, EXPECTED
+from ensemake.store.checkpoint import CHECKPOINT, is_held, read_kept
 from ensemake.store.saved import read_saved
 from ensemake.sweep.upstream import choices, takes_from
 from ensemake.workflow.entity_paths import EntityPaths
@@ -73,11 +74,27 @@ class Todo(EntityPaths):
 
     @cached_property
     def together(self) -> "list[EntityRules]":
-        """Those that share its store and run in one job; itself alone if there is none."""
-        if self.settings.database is None:
+        """Those that share its store and run in one job; itself alone if there is none.
+
+        A store that a script holds has no job.
+        """
+        if self.settings.database is None or self._checkpoint:
             return [self.experiment.by_name[self.name]]
+        return self._sharers
+
+    @property
+    def _sharers(self) -> "list[EntityRules]":
         entities = self.experiment.entities
         return [one for one in entities if one.settings.database == self.settings.database]
+
+    @cached_property
+    def _checkpoint(self) -> str:
+        """File of the script that holds its store; "" if none does."""
+        name = self.settings.database
+        if name is None or not self.experiment.is_main:
+            return ""
+        path = store_layout(self.experiment.root, name).state / CHECKPOINT
+        return str(path) if is_held(path) else ""
 
     @cached_property
     def _chosen_from(self) -> "list[EntityRules]":
@@ -160,6 +177,8 @@ class Todo(EntityPaths):
         name = str(self.settings.database)
         is_saved = self.experiment.config.databases[name].save
         store = store_layout(self.experiment.root, name)
+        if self._checkpoint:
+            return read_kept(store.state)
         return read_saved(store.state, store.directory) if is_saved else {}
 
     def _shared(self) -> Shared | None:
@@ -175,11 +194,12 @@ class Todo(EntityPaths):
         read = {other for one in self.together for other in one.settings.reads_from}
         prefixes = {
             one.name: [key_prefix(one.name, member.name) for member in one.work.planned]
-            for one in self.together
-            if one.name in read
+            for one in self._sharers
+            if one.name in read and one.is_known
         }
         data, state = str(store.directory), str(store.state)
-        return Shared(name, settings, data, state, settings.save and goes_on, prefixes)
+        is_loaded = settings.save and goes_on
+        return Shared(name, settings, data, state, is_loaded, prefixes, self._checkpoint)
 
     @property
     def _is_forced(self) -> bool:

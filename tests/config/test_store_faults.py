@@ -57,6 +57,61 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"models": {"a": {**RUN, "colocated_db": {}, "reads_from": ["a"]}}},
         "is for those that share a store",
     ),
+    "one of several": (
+        {"models": {"a": {**RUN, "database": ["store", "stoer"]}}},
+        "models.a.database[1]: there is no 'stoer' in databases; did you mean 'store'",
+    ),
+    "twice": ({"models": {"a": {**RUN, "database": ["store", "store"]}}}, "names a store twice"),
+    "no name of a variable": (
+        {
+            "databases": {"store": {}, "an-other": {}},
+            "models": {"a": {**RUN, "database": ["store", "an-other"]}},
+        },
+        "its variables would be called SSDB_an-other, which is no name of a variable; rename",
+    ),
+    "no name of a variable beside its own": (
+        {
+            "databases": {"a.store": {}},
+            "models": {"a": {**RUN, "database": "a.store", "colocated_db": {}}},
+        },
+        "SSDB_a.store",
+    ),
+    "two jobs in one": (
+        {
+            "databases": {
+                "store": {"batch_settings": {"nodes": 2}},
+                "two": {},
+                "three": {"batch_settings": {"nodes": 3}},
+            },
+            "models": {
+                "a": {**RUN, "database": ["store", "two"]},
+                "b": {**RUN, "database": ["two", "three"]},
+            },
+        },
+        "runs in one job with store, which has batch_settings; give them to one",
+    ),
+    "waits for one beside it": (
+        {
+            "databases": {"store": {}, "two": {}},
+            "models": {
+                "a": {**RUN, "database": "store", "outputs": ["x"]},
+                "b": {**RUN, "database": ["store", "two"]},
+                "c": {**RUN, "database": "two", "inputs": {"a": {"files": {"x": "y"}}}},
+            },
+        },
+        "runs beside a, whose end it would wait for",
+    ),
+    "reads from one of another store": (
+        {
+            "databases": {"store": {}, "two": {}},
+            "models": {
+                "a": {**RUN, "database": "store", "key_prefixing": True},
+                "b": {**RUN, "database": ["store", "two"]},
+                "c": {**RUN, "database": "two", "reads_from": ["a"]},
+            },
+        },
+        "'a' does not share 'two'",
+    ),
     "name of an entity": ({"databases": {"a": {}}, "models": {"a": RUN}}, "rename one of them"),
     "name of ours": ({"databases": {"runs": {}}}, "'runs' is a name of ensemake's own"),
     "size": ({"databases": {"store": {"batch_settings": {"size": 2}}}}, "in one job; leave it out"),

@@ -43,6 +43,21 @@ Servers = Annotated[Count, AfterValidator(_servers)]
 Directives = Annotated[dict[Text, Text | int], AfterValidator(_directives)]
 
 
+class Colocated(Section):
+    """A store of each member's own: a server that runs beside it, on its node."""
+
+    cpus: Count = Field(1, description="CPUs that a member needs for it beside its own")
+    mem_mb: Count | None = Field(
+        None,
+        description="memory that its data may take, beside the `mem_mb` of `resources` if that is "
+        "given; what does not fit is refused",
+    )
+    settings: Directives = Field({}, description="directives of the server, as in its redis.conf")
+    unix_socket: bool = Field(
+        True, description="programs reach it by a Unix socket; else by a port of the loopback"
+    )
+
+
 class Database(Section):
     """A store in memory: a Redis or Valkey server that runs beside those who share it."""
 

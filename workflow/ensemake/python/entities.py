@@ -11,7 +11,7 @@ from ensemake.check import check_shape
 from ensemake.config import schema
 from ensemake.config.run import as_list
 from ensemake.config.yamlfile import Document
-from ensemake.errors import EntityExistsError
+from ensemake.errors import EntityExistsError, UnsupportedError
 from ensemake.member.expansion import Expansion
 from ensemake.member.layout import located
 from ensemake.python import values
@@ -46,9 +46,7 @@ class Entity(Face):
     labels: Key[dict[str, str]] = Key()
     plots: Key[list[dict[str, Any] | str] | None] = Key()
     resources: Key[dict[str, Any]] = Key()  # beside those of the run settings, and before them
-    database: Key[str | None] = Key(
-        lambda entity, store: None if store is None else values.entity_name(store)
-    )
+    database: Key[str | list[str] | None] = Key(lambda entity, store: values.store_names(store))
     colocated_db: Key[dict[str, Any] | None] = Key()
     key_prefixing: Key[bool] = Key()
     reads_from: Key[list[str]] = Key(lambda entity, others: [*map(values.entity_name, others)])

@@ -58,6 +58,7 @@ def _order(own: Colocated, folder: str) -> Order:
         log=f"{folder}/log",
         news=f"{folder}/news",
         password="" if own.unix_socket else token_hex(32),
+        checkpoint="",
         lets_in=not own.unix_socket,
     )
 

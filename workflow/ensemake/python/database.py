@@ -118,7 +118,7 @@ class Orchestrator(Face):
         self._held, settings = None, database.Database.model_validate(self.as_config())
         folders, is_loaded = Folders(layout.directory, layout.state), settings.save and is_loaded
         shared = Shared(self.name, settings, str(folders.data), str(folders.state), is_loaded)
-        begin = partial(own_store, shared, allocation(os.environ), reach)
+        begin = partial(own_store, shared, allocation(os.environ), reach, lets_in=True)
         try:
             self._held = Held(begin, folders, settings.save, is_loaded)
         except BlockingIOError:
@@ -181,7 +181,7 @@ class Orchestrator(Face):
         raise RunFailedError(f"{self.name} does not run; exp.start(db) starts it")
 
     def get_address(self) -> list[str]:
-        """Return where it listens, ``host:port``; clients need a password too, see `url`."""
+        """Return where it listens, ``host:port``; for SmartRedis on its machine that is enough."""
         return self._checkpoint.addresses
 
     @property

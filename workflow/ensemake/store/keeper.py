@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -25,6 +25,7 @@ from typing import Any
 from ensemake.atomic import PRIVATE, read_end, write_atomically
 from ensemake.config.database import Database
 from ensemake.store.address import free_port, listening_address
+from ensemake.store.program import is_tensor_module
 from ensemake.store.relay import Link, Relay
 from ensemake.store.resp import Client, ServerError, info
 from ensemake.store.saved import dump_names
@@ -56,8 +57,6 @@ class Order:
         Where its file lies.
     log, news
         Files for what it prints, and for what is told of it while it runs.
-    checkpoint
-        The file of a script that holds it: gone with the server.
     password
         Of this run; "" has it listen nowhere but at its socket.
     lets_in
@@ -66,6 +65,8 @@ class Order:
         Its place in a cluster.
     environ
         For the server, where it does not inherit it.
+    checkpoint
+        The file of a script that holds it: gone with the server.
     """
 
     name: str
@@ -77,11 +78,11 @@ class Order:
     data: str
     log: str
     news: str
-    checkpoint: str
     password: str
     lets_in: bool = False
     seat: Seat | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: str = ""
 
     @property
     def socket(self) -> str:
@@ -122,9 +123,14 @@ def directives(order: Order, port: int) -> str:
         *(seat.directives(order.folder) if seat else ()),
         "daemonize no",
         'logfile ""',
-        *(f"loadmodule {' '.join(map(as_word, [*w, *own_port]))}" for w in order.modules),
+        *(_load(words, own_port) for words in order.modules),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _load(words: Sequence[str], own_port: Sequence[str]) -> str:
+    own = own_port if is_tensor_module(words[0]) else ()
+    return f"loadmodule {' '.join(map(as_word, [*words, *own]))}"
 
 
 def as_word(text: str) -> str:
@@ -259,7 +265,7 @@ def keep() -> int:
     except (OSError, ValueError) as error:
         _say(failed=str(error))
     finally:
-        for left in (order.news, order.checkpoint):
+        for left in filter(None, (order.news, order.checkpoint)):
             Path(left).unlink(missing_ok=True)
         shutil.rmtree(order.folder, ignore_errors=True)
     return 0

@@ -63,6 +63,11 @@ def tensor_module() -> Path:
     return path
 
 
+def is_tensor_module(module: str) -> bool:
+    """Tell whether this is the module that `tensor_module` makes."""
+    return Path(module).parent == _cache()
+
+
 def _cache() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     return Path(home) / "ensemake"

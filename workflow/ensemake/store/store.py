@@ -82,6 +82,8 @@ class Store:
         Whether programs on other nodes use it.
     seat, place
         Its place among the servers of a cluster, and where it runs.
+    lets_in
+        Whether its user's programs on this machine need no password at its port.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class Store:
         has_others: bool = False,
         seat: Seat | None = None,
         place: Home = Home(),
+        lets_in: bool = False,
     ) -> None:
         self.name, self.lacks, self._place = name, "", place
         program, there = find_server(settings.server), bool(place.command)
@@ -120,6 +123,7 @@ class Store:
             password=seat.password if seat else token_hex(32),
             seat=seat,
             environ=place.environ,
+            lets_in=lets_in,
         )
         self.address, self.port, self._pid = address, 0, 0
         self.has_doors = False

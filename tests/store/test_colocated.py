@@ -56,7 +56,11 @@ class Member:
         words = keeper_words(Colocated(**own))
         script = run_script(
             RunScript(
-                title="m", commands=steps, keeper=words, threads=["2", "1", "OMP_NUM_THREADS"]
+                title="m",
+                commands=steps,
+                keeper=words,
+                threads=["2", "1", "OMP_NUM_THREADS"],
+                has_tasks=has_tasks,
             )
         )
         (self.folder / "run.sh").write_text(script)

@@ -8,7 +8,7 @@ for entity in EXPERIMENT.batched:
             f"batch_{entity.rule}"
         input:
             ancient(entity.generated_for),
-            entity.inputs_for,
+            entity.taken,
         output:
             touch(entity.done),
         log:

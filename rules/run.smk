@@ -8,7 +8,7 @@ for entity in EXPERIMENT.single:
             entity.rule
         input:
             ancient(entity.generated_for),
-            entity.inputs_for,
+            entity.taken,
         output:
             touch(entity.done),
         log:

@@ -55,10 +55,18 @@ class EntityRules(Jobs):
         with_them = [entity._generated(plan_id(plan)) for entity, plan in others if entity.chunks]
         return [self._generated(chunk), *with_them]
 
+    @property
+    def taken(self) -> list[Callable[..., list[str]]]:
+        """What gives the markers of members that others take from; nothing where none do.
+
+        Each function that Snakemake has to ask costs each job.
+        """
+        return [self.inputs_for] if self.sources or self.is_batched else []
+
     @of_wildcards
     def inputs_for(self, wildcards: Any) -> list[str]:
         """Markers of what a member, or the members of a batch, take from others."""
-        if not self.experiment.is_main or not (self.sources or self.is_batched):
+        if not self.experiment.is_main:
             return []
         chunk = getattr(wildcards, "chunk", None)
         member = None if chunk else self._planned.get(self._member(wildcards))

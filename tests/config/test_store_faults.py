@@ -37,6 +37,85 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "runs beside a, whose end it would wait for",
     ),
+    "goes on with an empty one": (
+        {
+            "models": {
+                "a": {
+                    "run_settings": [{"exe": "echo"}, {"exe": "echo"}],
+                    "restart": {"from": "x"},
+                    "colocated_db": {},
+                }
+            }
+        },
+        "the store starts empty; leave it out, or colocated_db",
+    ),
+    "several nodes": (
+        {"models": {"a": {**RUN, "colocated_db": {}, "resources": {"nodes": 2, "tasks": 2}}}},
+        "a.colocated_db: its server is on one node, and a member runs on several; share a store",
+    ),
+    "directive of a member's own": (
+        {"models": {"a": {**RUN, "colocated_db": {"settings": {"port": 1}}}}},
+        "port has a key of its own",
+    ),
+    "reads with its own": (
+        {"models": {"a": {**RUN, "colocated_db": {}, "reads_from": ["a"]}}},
+        "is for those that share a store",
+    ),
+    "one of several": (
+        {"models": {"a": {**RUN, "database": ["store", "stoer"]}}},
+        "models.a.database[1]: there is no 'stoer' in databases; did you mean 'store'",
+    ),
+    "twice": ({"models": {"a": {**RUN, "database": ["store", "store"]}}}, "names a store twice"),
+    "no name of a variable": (
+        {
+            "databases": {"store": {}, "an-other": {}},
+            "models": {"a": {**RUN, "database": ["store", "an-other"]}},
+        },
+        "its variables would be called SSDB_an-other, which is no name of a variable; rename",
+    ),
+    "no name of a variable beside its own": (
+        {
+            "databases": {"a.store": {}},
+            "models": {"a": {**RUN, "database": "a.store", "colocated_db": {}}},
+        },
+        "SSDB_a.store",
+    ),
+    "two jobs in one": (
+        {
+            "databases": {
+                "store": {"batch_settings": {"nodes": 2}},
+                "two": {},
+                "three": {"batch_settings": {"nodes": 3}},
+            },
+            "models": {
+                "a": {**RUN, "database": ["store", "two"]},
+                "b": {**RUN, "database": ["two", "three"]},
+            },
+        },
+        "runs in one job with store, which has batch_settings; give them to one",
+    ),
+    "waits for one beside it": (
+        {
+            "databases": {"store": {}, "two": {}},
+            "models": {
+                "a": {**RUN, "database": "store", "outputs": ["x"]},
+                "b": {**RUN, "database": ["store", "two"]},
+                "c": {**RUN, "database": "two", "inputs": {"a": {"files": {"x": "y"}}}},
+            },
+        },
+        "runs beside a, whose end it would wait for",
+    ),
+    "reads from one of another store": (
+        {
+            "databases": {"store": {}, "two": {}},
+            "models": {
+                "a": {**RUN, "database": "store", "key_prefixing": True},
+                "b": {**RUN, "database": ["store", "two"]},
+                "c": {**RUN, "database": "two", "reads_from": ["a"]},
+            },
+        },
+        "'a' does not share 'two'",
+    ),
     "name of an entity": ({"databases": {"a": {}}, "models": {"a": RUN}}, "rename one of them"),
     "name of ours": ({"databases": {"runs": {}}}, "'runs' is a name of ensemake's own"),
     "size": ({"databases": {"store": {"batch_settings": {"size": 2}}}}, "in one job; leave it out"),
@@ -83,5 +162,8 @@ def test_no_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"experiment": "exp", "databases": {"store": {}}, "models": {"a": SHARED}}
     with pytest.raises(ConfigError, match="pip install 'ensemake\\[store\\]'"):
         check_config(Document("config.yaml", data))
+    own = {"experiment": "exp", "models": {"a": {**RUN, "colocated_db": {}}}}
+    with pytest.raises(ConfigError, match="colocated_db: no server is here: load or install"):
+        check_config(Document("config.yaml", own))
     data["databases"] = {"store": {"batch_settings": {"preamble": ["module load valkey"]}}}
     check_config(Document("config.yaml", data))

@@ -6,10 +6,15 @@ twice at once, and when it has done its work. What ensemake says is compared wit
 
 import csv
 import json
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from ensemake.config.database import Database
+from ensemake.store.resp import Client
+from ensemake.store.store import Folders, Store
 
 MEMBERS = 8
 FAILS, FORGETS = 2, 5  # the members that fail the first time that they come to their end
@@ -26,6 +31,20 @@ if [ -e $top/pids/$name ] && read -r pid <$top/pids/$name && [ /proc/$pid/cwd -e
   tell twice
 fi
 echo $$ >$top/pids/$name
+put() {{  # into the store, if there is one; of several servers into that which takes it
+  local rest=${{ENSEMAKE_STORE#redis://:}} word place answer=
+  word=${{rest%%@*}} rest=${{rest#*@}}
+  if [ "$SR_DB_TYPE" = Clustered ]; then rest=$SSDB; fi
+  for place in ${{rest//,/ }}; do
+    place=${{place%/0}}
+    exec 3<>/dev/tcp/${{place%:*}}/${{place#*:}} || exit 4
+    printf 'AUTH %s\\r\\nSET %s 1\\r\\n' "$word" "$name" >&3
+    read -r -u 3 && read -r -u 3 answer
+    exec 3>&-
+    [[ $answer = +OK* ]] && return
+  done
+  exit 4
+}}
 rm -f out.json
 for i in 1 2 3; do sleep 0.$((1 + $1 % 3)); done
 if [ ! -e $top/gentle ] && [ ! -e $top/pids/$name.failed ]; then
@@ -34,6 +53,7 @@ if [ ! -e $top/gentle ] && [ ! -e $top/pids/$name.failed ]; then
     {FORGETS}) echo >$top/pids/$name.failed; exit 0 ;;
   esac
 fi
+if [ -n "$ENSEMAKE_STORE" ]; then put; fi
 echo '{{"value": '$(($1 * $1 + 7))'}}' >out.json
 tell finished
 """
@@ -68,6 +88,7 @@ class Folder:
         (path / "pids").mkdir()
         (path / "config" / "config.yaml").write_text(CONFIG + extra)
         self.sizes = {"sweep": MEMBERS, **{k: n for k, n in STAGES.items() if f"  {k}:" in extra}}
+        self.store = "database: store" in extra
         (path / "member.sh").write_text(MEMBER)
         (path / "member.sh").chmod(0o755)
         (path / "ledger").touch()
@@ -104,6 +125,22 @@ class Folder:
     def members(self) -> int:
         """How many members there are in all."""
         return sum(self.sizes.values())
+
+    def kept(self) -> set[str]:
+        """Return the members whose data the files of the store hold."""
+        found = set()
+        for number, dump in enumerate(sorted(self.path.glob("results/faults/store/dump*.rdb"))):
+            place = self.path / f"look-{number}"
+            place.mkdir()
+            shutil.copy(dump, place / "dump.rdb")
+            store = Store("look", Database(), Folders(place, place / "state"), is_loaded=True)
+            try:
+                store.wait()
+                with Client(store.order.socket, store.order.password) as client:
+                    found |= set(client.ask("KEYS", "*"))
+            finally:
+                store.stop(save=False)
+        return found
 
     def leftovers(self) -> list[str]:
         """Return files that somebody was about to rename or to move, and did not."""

@@ -19,10 +19,13 @@ class Process:
     def kind(self) -> str:
         """What it is, in the terms of the kinds of trials; empty for what is of no interest."""
         program = os.path.basename(self.words[0])
+        if program.startswith(("redis-server", "valkey-server")):
+            return "server"
         if program.startswith("python"):
             if self.words[1].endswith("batch.py"):
                 return "runner"
-            return "agent" if any("node_agent" in word for word in self.words) else ""
+            kinds = {"node_agent": "agent", "store.keeper": "keeper"}
+            return next((kinds[k] for k in kinds if any(k in word for word in self.words)), "")
         if self.words[-1].endswith("/run.sh"):
             return "run.sh"
         return "member" if any(word.endswith("member.sh") for word in self.words[:2]) else ""

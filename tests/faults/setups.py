@@ -41,7 +41,14 @@ GATHERED = """\
 """
 STAGES = THEN + GATHERED
 BATCHED_STAGES = f"{BATCHES}{THEN}    batch_settings: {{with: sweep}}\n{GATHERED}"
+STORE = "    database: store\ndatabases:\n  store: {}\n"
+CLUSTER = STORE.replace("{}", "{nodes: 3}")
+# Its nodes are this machine under two names: servers, or doors, on both.
+WIDE_CLUSTER = "    resources: {mem_mb: 100}\n" + STORE.replace(
+    "{}", "{nodes: 3, interface: lo, mem_mb: 100, batch_settings: {nodes: 2, runtime: 10}}"
+)
 SMALL_JOBS = "    resources: {mem_mb: 100, runtime: 10}\n"
+KEEPING = ("server", "keeper", "runner")
 QUICK = {
     "slurm": ("--latency-wait", "15"),
     "pbs": ("--seconds-between-status-checks", "2"),
@@ -77,8 +84,11 @@ SETUPS = (
     Setup("local-batches", "local", BATCHES, ("runner", "run.sh", "member")),
     Setup("local-stages", "local", STAGES, ("run.sh", "member")),
     Setup("local-stages-batches", "local", BATCHED_STAGES, ("runner", "run.sh", "member")),
+    Setup("local-store", "local", STORE, (*KEEPING, "run.sh", "member")),
+    Setup("local-store-cluster", "local", CLUSTER, (*KEEPING, "run.sh", "member")),
     Setup("slurm-alone", "slurm", SMALL_JOBS, ("run.sh", "member")),
     Setup("slurm-batches", "slurm", WIDE_BATCHES, ("runner", "agent", "run.sh", "member")),
+    Setup("slurm-store-cluster", "slurm", WIDE_CLUSTER, (*KEEPING, "agent", "run.sh", "member")),
     Setup("pbs-alone", "pbs", SMALL_JOBS, ("run.sh", "member")),
     Setup("pbs-batches", "pbs", BATCHES, ("runner", "run.sh", "member")),
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ensemake import Experiment
+from ensemake import Experiment, UnsupportedError
 from ensemake.check import check_config
 from ensemake.config.yamlfile import Document
 
@@ -62,3 +62,35 @@ def test_those_that_share_it_run_together(experiment: Experiment) -> None:
     told = Path(experiment.entities["look"].path, "run.out").read_text()
     assert told == "sims_0 sims_1 sims_0,sims_1\n"
     assert [status.value for status in experiment.get_status()] == ["Completed"] * 3
+
+
+def test_a_store_of_each_members_own(experiment: Experiment) -> None:
+    sims, look = experiment.entities["sims"], experiment.entities["look"]
+    sims.colocate_db_uds(db_cpus=2, maxclients=100, hash_max_listpack_entries=64, debug=False)
+    look.colocate_db_tcp(mem_mb=30)
+    data = experiment.as_config()
+    settings = {"maxclients": 100, "hash-max-listpack-entries": 64}
+    assert data["ensembles"]["sims"]["colocated_db"] == {"cpus": 2, "settings": settings}
+    own = {"cpus": 1, "mem_mb": 30, "unix_socket": False}
+    assert data["models"]["look"]["colocated_db"] == own
+    assert Experiment.load(experiment.save()).as_config() == data
+    refused: dict[str, tuple[Any, str]] = {
+        "unix_socket": ("/tmp/s", "programs find it by SSDB"),
+        "custom_pinning": ([1, 2], "bind programs by run_args"),
+        "db_identifier": ("colo", "stores that are shared have names"),
+        "inter_op_parallelism": (2, "keeps data alone"),
+    }
+    for key, (value, message) in refused.items():
+        with pytest.raises(UnsupportedError, match=message):
+            look.colocate_db_uds(**{key: value})
+    with pytest.raises(UnsupportedError, match="a port is any that is free"):
+        look.colocate_db(6780, "lo")
+    with pytest.raises(ValueError, match="interface says where it listens"):
+        look.colocate_db_tcp(bind="0.0.0.0")
+
+
+def test_a_store_of_each_members_own_member_by_member(experiment: Experiment) -> None:
+    sims = experiment.entities["sims"]
+    for member in sims.models:
+        member.colocate_db_uds()
+    assert experiment.as_config()["ensembles"]["sims"]["colocated_db"] == {"cpus": 1}

@@ -10,7 +10,7 @@ import pytest
 from ensemake.config.database import Database
 from ensemake.store.cluster import Cluster
 from ensemake.store.program import _packaged
-from ensemake.store.store import Folders, Place, Store
+from ensemake.store.store import Folders, Home, Store
 
 SERVERS = {"packaged": _packaged(), "on PATH": shutil.which("redis-server")}
 Begin = Callable[..., Store]
@@ -48,7 +48,7 @@ def begin_cluster(tmp_path: Path) -> Iterator[BeginCluster]:
 
     def start(is_loaded: bool = False, nodes: int = 3, **settings: Any) -> Cluster:
         own = Database(nodes=nodes, **settings)
-        begun.append(Cluster("store", own, folders, is_loaded, False, [Place("n1")] * nodes))
+        begun.append(Cluster("store", own, folders, is_loaded, False, [Home("n1")] * nodes))
         begun[-1].wait()
         return begun[-1]
 

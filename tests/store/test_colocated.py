@@ -48,7 +48,7 @@ class Member:
         python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environ = {**os.environ, "PATH": f"{programs}:{python}"}
 
-    def write(self, *codes: str, **own: Any) -> None:
+    def write(self, *codes: str, has_tasks: bool = False, **own: Any) -> None:
         """Write its run.sh, of a command for each code; `own` are keys of its store."""
         steps = [
             Step(["python", "-c", code], digest=f"{number}-a") for number, code in enumerate(codes)
@@ -260,6 +260,28 @@ def test_a_server_that_does_not_start(member: Member) -> None:
     assert reason.startswith("its store: the server does not start: ")
     assert "nonsense" in reason
     assert member.out == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "runs"),
+    [
+        ({}, True),
+        ({"SLURM_JOB_NUM_NODES": "2"}, False),
+        ({"SLURM_JOB_NUM_NODES": "1", "ENSEMAKE_NODELIST": "a"}, True),
+        ({"ENSEMAKE_NODELIST": "a,b"}, False),
+        ({"PBS_NODEFILE": "nodes"}, False),
+        ({"PBS_NODEFILE": "nodes", "ENSEMAKE_NODELIST": "a"}, True),
+    ],
+)
+def test_tasks_on_several_nodes(member: Member, environ: dict[str, str], runs: bool) -> None:
+    (member.folder / "nodes").write_text("a\nb\na\n")
+    member.write(TELL, has_tasks=True)
+    reason = (
+        "" if runs else "its store is on one node, and it runs on several; share one (database)"
+    )
+    assert member.run(**environ)["reason"] == reason
+    member.write(TELL)
+    assert member.run(**environ)["status"] == "completed"
 
 
 def test_no_server(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:

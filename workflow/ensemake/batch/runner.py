@@ -29,10 +29,10 @@ from ensemake.batch.sharing import (
     blame,
     close_store,
     going_on,
-    own_share,
+    own_shares,
     shared_store,
-    store_lock,
-    without_share,
+    store_locks,
+    without_shares,
 )
 from ensemake.config.schema import Resource
 from ensemake.member.command import member_outputs, resource
@@ -145,12 +145,13 @@ class Leader:
         self._processes, self._selector = Processes(), selectors.DefaultSelector()
         self._selector.register(self._processes.wake, selectors.EVENT_READ, self._wake)
         self._agents: dict[str, Agent] = {}
-        self._shared, self._fault = plans[0].store, ""
-        self._store: Served | None = None
+        self._shared, self._fault = plans[0].stores, ""
+        self._stores: list[tuple[Shared, Served]] = []
+        self._lost: set[str] = set()
         self._sort(self._incomplete())
         self._open(nodes)
-        if self._shared and self._left:
-            self._open_store(nodes)
+        for shared in self._shared if self._left else ():
+            self._open_store(shared, nodes)
 
     @property
     def was_stopped(self) -> bool:
@@ -171,7 +172,7 @@ class Leader:
             self._start_members()
             self._progress.show(self._counts, len(self._running))
         self._dismiss()
-        self._close_store()
+        self._close_stores()
         self._report(time.monotonic() - began)
         return not self._failed and not self._left
 
@@ -186,7 +187,7 @@ class Leader:
 
     @property
     def _awaits_store(self) -> bool:
-        return self._store is not None and not self._store.is_ready
+        return any(not store.is_ready for _, store in self._stores)
 
     def _incomplete(self) -> list[Item]:
         """Skipping costs a read here, and a bash if run.sh were left to find out."""
@@ -297,8 +298,7 @@ class Leader:
         variables = slot_environ(slot, needs, os.environ) | self._threads[item.plan.entity]
         if needs.tasks > 1 and "SLURM_JOB_ID" not in os.environ:
             variables |= self._for_mpirun(slot, member)
-        if self._store and self._shared:
-            variables |= own_share(self._store, self._shared, item.plan, member)
+        variables |= own_shares(self._stores, item.plan, member)
         command = gathering(item.plan, member, self._file)
         task = Task(item.number, member.directory, member.digest, variables, slot.gpus, command)
         agent = self._agents.get(slot.nodes[0]) if len(slot.nodes) == 1 else None
@@ -327,7 +327,8 @@ class Leader:
             for end in ends:
                 self._end(end)
             if agent.fault:
-                self._lose_store(agent.fault)
+                for shared in self._shared:
+                    self._lose_store(shared.name, agent.fault)
 
     def _lose(self, agent: Agent) -> None:
         """A node is gone: what ran there counts as failed, the others go on."""
@@ -351,7 +352,7 @@ class Leader:
         else:
             code = "" if end.exit_code is None else f", exit code {end.exit_code}"
             self._failed.append((item, end, f"{code}, on {nodes}"))
-            self._look_at_store(item)
+            self._look_at_stores(item)
         seconds = round(time.monotonic() - began, 3)
         self._tell(item, end.status, exit_code=end.exit_code, nodes=nodes, elapsed_s=seconds)
         self._release(item)
@@ -368,53 +369,54 @@ class Leader:
         for agent in self._agents.values():
             agent.stop()
 
-    def _open_store(self, nodes: Sequence[Node]) -> None:
-        assert self._shared is not None
-        self._shared = going_on(self._shared, self._counts["skipped"])
+    def _open_store(self, given: Shared, nodes: Sequence[Node]) -> None:
+        shared = going_on(given, self._counts["skipped"])
         try:
-            self._store = store = shared_store(self._shared, nodes)
+            store = shared_store(shared, nodes)
         except (OSError, ValueError) as error:
-            self._lose_store(str(error))
+            self._lose_store(shared.name, str(error))
             return
+        self._stores.append((shared, store))
         self._processes.others |= store.pids
-        self._selector.register(store, selectors.EVENT_READ, self._hear_store)
+        self._selector.register(store, selectors.EVENT_READ, partial(self._hear_store, store))
         if store.lacks:
             say(f"{store.name}: {store.lacks}")
 
-    def _hear_store(self) -> None:
-        assert self._store is not None
-        was_ready, fault = self._store.is_ready, self._store.hear()
-        self._processes.others |= self._store.pids
-        if self._store.is_ready and not was_ready:
+    def _hear_store(self, store: Served) -> None:
+        was_ready, fault = store.is_ready, store.hear()
+        self._processes.others |= store.pids
+        if store.is_ready and not was_ready:
             for agent in self._agents.values():
-                for link in self._store.links(agent.node):
+                for link in store.links(agent.node):
                     agent.relay(link)
         if fault:
-            self._selector.unregister(self._store)
-            self._lose_store(fault)
+            self._selector.unregister(store)
+            self._lose_store(store.name, fault)
 
-    def _look_at_store(self, item: Item) -> None:
-        """Members that fail as their store ends are told why, though its keeper has not said."""
-        if self._store and self._store.is_ready and not self._store.is_running:
-            blame(item.member, f"{self._store.name}: the server has ended")
+    def _look_at_stores(self, item: Item) -> None:
+        """Members that fail as a store of theirs ends are told, though its keeper is silent yet."""
+        for _, store in self._stores:
+            is_shared = store.name in item.plan.settings.stores
+            if is_shared and store.is_ready and not store.is_running:
+                blame(item.member, f"{store.name}: the server has ended")
 
-    def _lose_store(self, fault: str) -> None:
+    def _lose_store(self, name: str, fault: str) -> None:
         """Without it members cannot go on."""
+        self._lost.add(name)
         if not self._fault:
             self._fault = fault
-            say(f"{self._shared and self._shared.name}: {fault}; all that share it are ended")
+            say(f"{name}: {fault}; all that share it are ended")
             self._record.write("store", fault=fault)
             self._end_members()
 
-    def _close_store(self) -> None:
-        """Have it save what the members have left, and end it."""
-        if not (self._store and self._shared):
-            return
+    def _close_stores(self) -> None:
+        """Have them save what the members have left, and end them."""
         done = {f"{i.plan.entity}/{i.member.name}": i.member.digest for i in self._done}
-        fault = close_store(self._store, self._shared, done, is_lost=bool(self._fault))
-        if fault:
-            self._fault = fault
-            say(f"{self._shared.name}: its data are not saved: {fault}")
+        for shared, store in self._stores:
+            fault = close_store(store, shared, done, is_lost=shared.name in self._lost)
+            if fault:
+                self._fault = fault
+                say(f"{shared.name}: its data are not saved: {fault}")
 
     def _dismiss(self) -> None:
         for agent in self._agents.values():
@@ -530,28 +532,29 @@ def run_batch(path: Path) -> int:
     carries_on = os.environ.pop(CARRY_ON, "")  # not for members
     plan, nodes = read_plan(path), allocation(os.environ)
     plans = [plan, *plan.followers]
-    nodes = without_share(plan.store, nodes)
+    nodes = without_shares(plan.stores, nodes)
     for one in plans:
         needs = needs_here(one, nodes)
         if not Room(nodes).width(needs):
             say(f"{one.entity}: a member needs {_words(needs)}; it fits nowhere. There is:")
             _say_nodes(nodes)
             return 1
-    if plan.store and not _fit_together(plan.store, plans, nodes):
+    if plan.stores and not _fit_together(plan.stores, plans, nodes):
         return 1
-    with store_lock(plan.store):
+    with store_locks(plan.stores):
         leader = Leader(path, plans, nodes)
         all_complete = leader.run()
     ends_well = all_complete or (carries_on and not leader.was_stopped)
     return 0 if ends_well and not leader.fault else 1
 
 
-def _fit_together(store: Shared, plans: Sequence[Plan], nodes: Sequence[Node]) -> bool:
+def _fit_together(stores: Sequence[Shared], plans: Sequence[Plan], nodes: Sequence[Node]) -> bool:
     """Tell whether there is room for a member of each plan at once; they talk to each other."""
     room, needs = Room(nodes), {plan.entity: needs_here(plan, nodes) for plan in plans}
     if all(room.take(one) for one in needs.values()):
         return True
-    say(f"{store.name}: of each that shares it a member has to run at the same time, and they need")
+    names = ", ".join(store.name for store in stores)
+    say(f"{names}: of each that shares it a member has to run at the same time, and they need")
     for entity, one in needs.items():
         say(f"  {entity}: {_words(one)}")
     say("together, which does not fit. There is:")

@@ -4,8 +4,8 @@ import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,17 +18,23 @@ from ensemake.store.checkpoint import add_kept
 from ensemake.store.cluster import Cluster
 from ensemake.store.joined import Joined
 from ensemake.store.saved import forget_saved, read_saved, write_saved
-from ensemake.store.store import KEEPER, Folders, Place, Store
+from ensemake.store.store import KEEPER, Folders, Home, Store
 
 Served = Store | Cluster | Joined
 
 
-def without_share(store: Shared | None, nodes: list[Node]) -> list[Node]:
-    """Return what of the nodes a store leaves to members.
+def without_shares(stores: Sequence[Shared], nodes: list[Node]) -> list[Node]:
+    """Return what of the nodes stores leave to members.
 
-    On a machine of one's own it takes what members leave of its CPUs.
+    On a machine of one's own they take what members leave of its CPUs.
     """
-    if store is None or store.checkpoint or workload_manager(os.environ, lambda _: None) == "none":
+    for store in stores:
+        nodes = _without_share(store, nodes)
+    return nodes
+
+
+def _without_share(store: Shared, nodes: list[Node]) -> list[Node]:
+    if store.checkpoint or workload_manager(os.environ, lambda _: None) == "none":
         return nodes
     homes = Counter(node.name for node in homes_of(store, nodes) if node)
     return [_without(node, store, homes[node.name]) for node in nodes]
@@ -53,9 +59,17 @@ def homes_of(store: Shared, nodes: Sequence[Node]) -> list[Node | None]:
 
 
 @contextmanager
-def store_lock(store: Shared | None) -> Iterator[None]:
-    """Hold a store's place: a job that was left running may still have it."""
-    if store is None or store.checkpoint:
+def store_locks(stores: Sequence[Shared]) -> Iterator[None]:
+    """Hold the places of stores: a job that was left running may still have them."""
+    with ExitStack() as locks:
+        for store in sorted(stores, key=lambda store: store.name):
+            locks.enter_context(_store_lock(store))
+        yield
+
+
+@contextmanager
+def _store_lock(store: Shared) -> Iterator[None]:
+    if store.checkpoint:
         yield
         return
     state = Path(store.state)
@@ -107,27 +121,35 @@ def own_store(
     if shared.settings.nodes == 1:
         return Store(*given, lets_in=lets_in)
     own, homes = own_node(os.environ, list(nodes)), filter(None, homes_of(shared, nodes))
-    return Cluster(*given, [_place(node, own, folders.state) for node in homes])
+    return Cluster(*given, [_home(node, own, folders.state) for node in homes])
 
 
 def _has_others(nodes: Sequence[Node]) -> bool:
     return [node.name for node in nodes] != [own_node(os.environ, list(nodes))]
 
 
-def _place(node: Node, own: str | None, state: Path) -> Place:
+def _home(node: Node, own: str | None, state: Path) -> Home:
     if node.name == own:
-        return Place(node.name)
+        return Home(node.name)
     environ = {} if "SLURM_JOB_ID" in os.environ else dict(os.environ)
     log = (state / f"keeper.{node.name}.log").absolute()
-    return Place(node.name, command(node, os.environ, log, KEEPER), environ)
+    return Home(node.name, command(node, os.environ, log, KEEPER), environ)
 
 
-def own_share(store: Served, shared: Shared, plan: Plan, member: Planned) -> dict[str, str]:
-    """Return the variables by which a member finds the store."""
-    settings = plan.settings
+def own_shares(
+    served: Iterable[tuple[Shared, Served]], plan: Plan, member: Planned
+) -> dict[str, str]:
+    """Return the variables by which a member finds its stores: of several with their names."""
+    settings, found = plan.settings, dict[str, str]()
     prefix = key_prefix(plan.entity, member.name) if settings.key_prefixing else ""
-    reads = [prefix for name in settings.reads_from for prefix in shared.prefixes.get(name, ())]
-    return store.environ(prefix, reads)
+    is_only = len(settings.stores) == 1 and settings.colocated_db is None
+    for shared, store in served:
+        if shared.name in settings.stores:
+            reads = [one for name in settings.reads_from for one in shared.prefixes.get(name, ())]
+            suffix = "" if is_only else f"_{shared.name}"
+            variables = store.environ(prefix, reads)
+            found |= {f"{name}{suffix}": value for name, value in variables.items()}
+    return found
 
 
 def close_store(store: Served, shared: Shared, done: Mapping[str, str], is_lost: bool) -> str:

@@ -6,14 +6,14 @@ checked here is the shape; what the keys mean together is checked in `check`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ensemake.config.batch import BatchSettings
 from ensemake.config.database import Colocated, Database
 from ensemake.config.inputs import Input
 from ensemake.config.metric import Metric, Series
 from ensemake.config.plots import Drawn, Function, picture_name
-from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable
+from ensemake.config.run import Check, ExitCode, Restart, RunSettings, Steps, Variable, as_list
 from ensemake.config.scalars import (
     Count,
     Delimiter,
@@ -60,6 +60,18 @@ class Files(Section):
 
 
 Resource = Text | int | float
+
+
+def _stores(names: str | list[str]) -> str | list[str]:
+    """One of a list is as one."""
+    if isinstance(names, str):
+        return names
+    if len(set(names)) < len(names):
+        raise ValueError("names a store twice")
+    return names[0] if len(names) == 1 else names
+
+
+Stores = Annotated[Name | Annotated[list[Name], Field(min_length=1)], AfterValidator(_stores)]
 
 
 class Model(Section):
@@ -119,8 +131,10 @@ class Model(Section):
     batch_settings: BatchSettings | None = Field(
         None, description="many members in one job; see below"
     )
-    database: Name | None = Field(
-        None, description="a store of `databases` that its members share with others; see store.md"
+    database: Stores | None = Field(
+        None,
+        description="a store of `databases` that its members share with others, or a list of "
+        "several; see store.md",
     )
     colocated_db: Colocated | None = Field(
         None, description="a store of each member's own, on its node; see store.md"
@@ -131,6 +145,11 @@ class Model(Section):
     reads_from: list[Name] = Field(
         [], description="with a store: entities whose prefixed keys SmartRedis clients may read"
     )
+
+    @property
+    def stores(self) -> list[str]:
+        """Names of the stores that its members share."""
+        return as_list(self.database) if self.database else []
 
     @property
     def pictures(self) -> list[str]:
@@ -202,14 +221,30 @@ class Config(Section):
         found: dict[str, Model] = {**self.models, **self.ensembles}
         return {name: self._prepared(entity) for name, entity in found.items()}
 
+    def linked(self, store: str) -> list[str]:
+        """Names of the stores in whose job a store is: whose members share both, and so on."""
+        found, entities = [store], [*self.models.values(), *self.ensembles.values()]
+        for name in found:  # it grows
+            for entity in entities:
+                if name in entity.stores:
+                    found += [other for other in entity.stores if other not in found]
+        return found
+
+    def _job(self, store: str) -> BatchSettings:
+        """The one that says something."""
+        found = [
+            self.databases[x].batch_settings for x in self.linked(store) if x in self.databases
+        ]
+        return next((batch for batch in found if batch != BatchSettings()), found[0])
+
     def _prepared(self, entity: Model) -> Model:
         update: dict[str, Any] = {}
         if self.preamble or self.labels:
             lines, labels = [*self.preamble, *entity.preamble], {**self.labels, **entity.labels}
             update |= {"preamble": lines, "labels": labels}
-        if entity.database in self.databases and entity.batch_settings is None:
-            # whose job runs all that share it
-            update["batch_settings"] = self.databases[str(entity.database)].batch_settings
+        stores = [name for name in entity.stores if name in self.databases]
+        if stores and entity.batch_settings is None:  # whose job runs all that share them
+            update["batch_settings"] = self._job(stores[0])
         return entity.model_copy(update=update) if update else entity
 
 

@@ -12,7 +12,7 @@ from ensemake.member.needs import THREADS, needed
 
 # Not by PYTHONPATH, which is the member's own.
 START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " + (
-    "from ensemake.store.beside import serve; sys.exit(serve(*sys.argv[1:]))"
+    "from ensemake.store.beside import keep_beside; sys.exit(keep_beside(*sys.argv[1:]))"
 )
 
 

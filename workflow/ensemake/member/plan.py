@@ -54,7 +54,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Shared:
-    """The store that all members of a batch share.
+    """A store that members of a batch share.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Plan:
     forced: int = 0  # when -R or -F asked for it, in ns: what has finished runs again
     origins: Mapping[str, Origin] = field(default_factory=dict)  # of what the members take
     followers: Sequence["Plan"] = ()  # members of others that are run in the same job
-    store: Shared | None = None  # of this job
+    stores: Sequence[Shared] = ()  # of this job
 
     def known(self, member: Planned) -> dict[str, Any]:
         """Return all that templates may use: a member's values, and those of its inputs."""
@@ -116,9 +116,8 @@ class Plan:
         more: dict[str, Any] = {"origins": origins} if origins else {}
         if self.followers:
             more["followers"] = [plan._as_data() for plan in self.followers]
-        if self.store:
-            store = {**vars(self.store), "settings": self.store.settings.model_dump()}
-            more["store"] = store
+        if self.stores:
+            more["stores"] = list(map(_store_data, self.stores))
         return {**data, "forced": self.forced, **more}
 
 
@@ -143,9 +142,16 @@ def _as_plan(data: Mapping[str, Any]) -> Plan:
     members = [_as_planned(member) for member in data["members"]]
     origins = {name: _as_origin(one) for name, one in data.get("origins", {}).items()}
     followers = list(map(_as_plan, data.get("followers", ())))
-    settings, store = _settings(data["settings"]), data.get("store")
-    shared = store and Shared(**{**store, "settings": Database.model_validate(store["settings"])})
-    return Plan(data["entity"], settings, members, data["forced"], origins, followers, shared)
+    settings, stores = _settings(data["settings"]), list(map(_as_shared, data.get("stores", ())))
+    return Plan(data["entity"], settings, members, data["forced"], origins, followers, stores)
+
+
+def _store_data(store: Shared) -> dict[str, Any]:
+    return {**vars(store), "settings": store.settings.model_dump()}
+
+
+def _as_shared(data: Mapping[str, Any]) -> Shared:
+    return Shared(**{**data, "settings": Database.model_validate(data["settings"])})
 
 
 def _as_planned(data: Mapping[str, Any]) -> Planned:
@@ -417,5 +423,5 @@ def plan_id(plan: Plan) -> str:
     """Return a short hash of a plan's content; what a member's values are is in its digest."""
     head = json.dumps([plan.entity, plan.settings.model_dump(mode="json"), plan.forced])
     members = (f"{m.name} {m.directory} {m.digest} {m.inputs or ''}" for m in plan.members)
-    text = "\n".join([head, repr(plan.store), *members, *map(plan_id, plan.followers)])
+    text = "\n".join([head, repr(plan.stores), *members, *map(plan_id, plan.followers)])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -469,7 +469,20 @@ _ensemake_store_close() {
   wait "$_ensemake_watcher" || :
 }
 
+_ensemake_is_spread() { # succeed if a member of several tasks has several nodes
+  local nodes=${SLURM_JOB_NUM_NODES:-1}
+  [ -n "$_ensemake_tasks" ] || return 1
+  if [ -n "${ENSEMAKE_NODELIST-}" ]; then # in a batch: its part
+    [[ $ENSEMAKE_NODELIST == *,* ]] && return
+  elif [ -r "${PBS_NODEFILE-}" ]; then
+    nodes=$(sort -u "$PBS_NODEFILE" | wc -l)
+  fi
+  ((nodes > 1))
+}
+
 _ensemake_store_open() {
+  ! _ensemake_is_spread ||
+    _ensemake_fail failed 0 "its store is on one node, and it runs on several; share one (database)"
   trap : USR2 # it is heard
   trap _ensemake_store_close EXIT
   set -m # not of our process group, which may be killed as a whole

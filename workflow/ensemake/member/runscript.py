@@ -134,6 +134,7 @@ class RunScript:
     keeper: Sequence[str] = ()  # words that keep a store of its own
     threads: Sequence[str] = ()  # with the store's CPUs, without, variables that tell
     prefix: str = ""  # of keys in the store
+    has_tasks: bool = False  # which may come to run on several nodes
 
 
 def run_script(run: RunScript) -> str:
@@ -181,6 +182,7 @@ def _store(run: RunScript) -> list[str]:
     return [
         f"_ensemake_keeper=({quoted_words(run.keeper)})",
         f"_ensemake_threads=({quoted_words(run.threads)})",
+        f"_ensemake_tasks={'several' if run.has_tasks else ''}",
         *([f"export SSKEYOUT={quote(run.prefix)}"] if run.prefix else []),
     ]
 

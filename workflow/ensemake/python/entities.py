@@ -16,6 +16,7 @@ from ensemake.member.expansion import Expansion
 from ensemake.member.layout import located
 from ensemake.python import values
 from ensemake.python.batch_settings import BatchSettings
+from ensemake.python.colocated import colocated
 from ensemake.python.face import Face, Key, Part, Parts
 from ensemake.python.settings import RunSettings
 from ensemake.python.table import merged, table
@@ -45,9 +46,8 @@ class Entity(Face):
     labels: Key[dict[str, str]] = Key()
     plots: Key[list[dict[str, Any] | str] | None] = Key()
     resources: Key[dict[str, Any]] = Key()  # beside those of the run settings, and before them
-    database: Key[str | None] = Key(
-        lambda entity, store: None if store is None else values.entity_name(store)
-    )
+    database: Key[str | list[str] | None] = Key(lambda entity, store: values.store_names(store))
+    colocated_db: Key[dict[str, Any] | None] = Key()
     key_prefixing: Key[bool] = Key()
     reads_from: Key[list[str]] = Key(lambda entity, others: [*map(values.entity_name, others)])
     run_settings = Parts(RunSettings)
@@ -155,11 +155,49 @@ class Entity(Face):
         name = getattr(incoming_entity, "ensemble", None) or incoming_entity
         self.reads_from = dict.fromkeys([*self.reads_from, values.entity_name(name)])
 
-    def colocate_db(self, *arguments: Any, **keys: Any) -> None:
-        """Raise an error that says what there is in place of a store for each member."""
-        raise UnsupportedError("no store for each member alone; share one: database=db")
+    def colocate_db_uds(
+        self,
+        unix_socket: str | None = None,
+        socket_permissions: int | None = None,
+        db_cpus: int = 1,
+        **keys: Any,
+    ) -> None:
+        """Give each member a store of its own, which programs reach by a Unix socket.
 
-    colocate_db_tcp = colocate_db_uds = colocate_db
+        Parameters
+        ----------
+        unix_socket, socket_permissions
+            Are ensemake's to choose; the error says how programs find the socket.
+        db_cpus
+            CPUs beside those of the member.
+        keys
+            Directives of the server; mem_mb.
+
+        Raises
+        ------
+        UnsupportedError
+            For what SmartSim has and ensemake has not.
+        """
+        keys |= {"unix_socket": unix_socket, "socket_permissions": socket_permissions}
+        self.colocated_db = colocated({**keys, "db_cpus": db_cpus}, True)
+
+    def colocate_db_tcp(
+        self,
+        port: int | None = None,
+        ifname: str | list[str] = "lo",
+        db_cpus: int = 1,
+        **keys: Any,
+    ) -> None:
+        """Give each member a store of its own, which programs reach by a port of the loopback.
+
+        Parameters and errors as those of `colocate_db_uds`; the port is any that is free.
+        """
+        keys |= {"port": port, "ifname": ifname, "db_cpus": db_cpus}
+        self.colocated_db = colocated(keys, False)
+
+    def colocate_db(self, *arguments: Any, **keys: Any) -> None:
+        """Do as `colocate_db_tcp`, whose older name it is."""
+        self.colocate_db_tcp(*arguments, **keys)
 
     def add_ml_model(self, *arguments: Any, **keys: Any) -> NoReturn:
         """Raise an error that says where models and scripts run."""

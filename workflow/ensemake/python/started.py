@@ -20,6 +20,7 @@ from ensemake.python.entities import Ensemble
 from ensemake.python.launcher_settings import SrunSettings
 from ensemake.python.named_output import link_output
 from ensemake.python.slurm_allocation import step_environ
+from ensemake.python.values import listed_stores
 from ensemake.python.watched import Watched, stores_among
 from ensemake.results import runs
 from ensemake.results.outcomes import outcomes, status_lines
@@ -246,7 +247,7 @@ class Started(Watched):
         """Whether there are jobs to submit; who uses a store of this script has none for it."""
         return any(
             item.batch_settings is not None
-            or (item.database is not None and not self.databases[item.database].is_active())
+            or not all(self.databases[name].is_active() for name in listed_stores(item.database))
             for item in self.entities.values()
         )
 

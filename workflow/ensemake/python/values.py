@@ -138,6 +138,20 @@ def entity_name(other: Any) -> str:
     return name
 
 
+def store_names(given: Any) -> str | list[str] | None:
+    """Return the name of a store, or of each of several."""
+    if given is None:
+        return None
+    if isinstance(given, list | tuple):
+        return [entity_name(store) for store in given]
+    return entity_name(given)
+
+
+def listed_stores(database: str | list[str] | None) -> list[str]:
+    """Return the names of an entity's stores."""
+    return [database] if isinstance(database, str) else database or []
+
+
 def _name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"the name of a parameter is text, not {name!r}")

@@ -22,7 +22,7 @@ from ensemake.store.seats import LOOPBACK
 TOLD = 3  # exit code of who has said why
 
 
-def serve(settings: str, folder: str) -> int:
+def keep_beside(settings: str, folder: str) -> int:
     """Keep a store until nobody wants it; return `TOLD` if it ended by itself.
 
     Parameters
@@ -58,6 +58,7 @@ def _order(own: Colocated, folder: str) -> Order:
         log=f"{folder}/log",
         news=f"{folder}/news",
         password="" if own.unix_socket else token_hex(32),
+        checkpoint="",
         lets_in=not own.unix_socket,
     )
 

@@ -7,7 +7,7 @@ from ensemake.config.database import Database
 from ensemake.store.relay import Link
 from ensemake.store.saved import prepare
 from ensemake.store.seats import LOOPBACK, Seat, seats
-from ensemake.store.store import Folders, Place, Store, of_keys
+from ensemake.store.store import Folders, Home, Store, of_keys
 
 TRIES = 5  # for ports that somebody takes before the servers do
 
@@ -30,7 +30,7 @@ class Cluster:
         folders: Folders,
         is_loaded: bool,
         has_others: bool,
-        places: Sequence[Place],
+        places: Sequence[Home],
     ) -> None:
         self.name, self.lacks, self._has_others = name, "", has_others
         self._settings, self._folders, self._places = settings, folders, places

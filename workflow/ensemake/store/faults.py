@@ -1,9 +1,11 @@
 """What is wrong with stores, and with those that share them, in a config of sound shape."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ensemake.config.faults import Problem, did_you_mean
+from ensemake.config.batch import BatchSettings
+from ensemake.config.faults import KeyPath, Problem, did_you_mean
 from ensemake.config.schema import Config, Model
 from ensemake.store.program import find_server
 from ensemake.store.seats import BUS
@@ -29,8 +31,18 @@ def database_problems(config: Config, base: Path) -> Iterator[Problem]:
         for item, module in enumerate(store.modules):
             if not (base / module).is_file():
                 yield (*path, "modules", item), f"there is no file {module}"
+        yield from _job(config, name)
         if not store.batch_settings.preamble:  # which may bring one
             yield from _server(name, store.server)
+
+
+def _job(config: Config, name: str) -> Iterator[Problem]:
+    own = config.databases[name].batch_settings
+    for other in config.linked(name):
+        theirs = other in config.databases and config.databases[other].batch_settings
+        if theirs and name > other and BatchSettings() not in (own, theirs) and own != theirs:
+            message = f"runs in one job with {other}, which has batch_settings; give them to one"
+            yield ("databases", name, "batch_settings"), message
 
 
 def _server(name: str, named: str | None) -> Iterator[Problem]:
@@ -59,18 +71,32 @@ def shared_problems(config: Config, name: str, is_held: Callable[[str], bool]) -
         yield from _colocated(entity)
     elif entity.database is None and entity.key_prefixing:
         yield ("key_prefixing",), "is for those that have a store; give it a database"
-    if entity.database is None:
+    if not entity.stores:
         if entity.reads_from:
             yield ("reads_from",), "is for those that share a store; give it a database"
         return
-    if entity.database not in config.databases:
-        hint = did_you_mean(entity.database, config.databases)
-        yield ("database",), f"there is no {entity.database!r} in databases{hint}"
+    told = list(_names(config, entity))
+    yield from told
+    if told:
         return
-    if own.batch_settings is not None and not is_held(entity.database):
-        where = f"databases: {{{entity.database}: {{batch_settings: ...}}}}"
+    in_jobs = [store for store in entity.stores if not is_held(store)]
+    if own.batch_settings is not None and in_jobs:
+        where = f"databases: {{{in_jobs[0]}: {{batch_settings: ...}}}}"
         yield ("batch_settings",), f"its store's job runs it; write them there ({where})"
-    yield from _companions(config, name, entity, is_held)
+    yield from _companions(config, name, entity, in_jobs)
+
+
+def _names(config: Config, entity: Model) -> Iterator[Problem]:
+    """Of several stores each is found by variables with its name."""
+    are_several = len(entity.stores) > 1 or entity.colocated_db is not None
+    for item, store in enumerate(entity.stores):
+        path: KeyPath = ("database", item) if len(entity.stores) > 1 else ("database",)
+        if store not in config.databases:
+            hint = did_you_mean(store, config.databases)
+            yield path, f"there is no {store!r} in databases{hint}"
+        elif are_several and not re.fullmatch("[A-Za-z0-9_]+", store):
+            message = f"its variables would be called SSDB_{store}, which is no name of a variable"
+            yield path, f"{message}; rename the store: letters, digits and _"
 
 
 def _colocated(entity: Model) -> Iterator[Problem]:
@@ -78,6 +104,10 @@ def _colocated(entity: Model) -> Iterator[Problem]:
     if entity.restart is not None and len(entity.run_settings) > 1:
         message = "would go on with one of several commands, and the store starts empty"
         yield ("restart",), f"{message}; leave it out, or colocated_db"
+    nodes = entity.resources.get("nodes", 1)
+    if not isinstance(nodes, str) and nodes > 1:
+        message = "its server is on one node, and a member runs on several; share a store"
+        yield ("colocated_db",), f"{message} (database)"
     if not (entity.preamble or (entity.batch_settings and entity.batch_settings.preamble)):
         try:
             find_server()
@@ -86,19 +116,22 @@ def _colocated(entity: Model) -> Iterator[Problem]:
 
 
 def _companions(
-    config: Config, name: str, entity: Model, is_held: Callable[[str], bool]
+    config: Config, name: str, entity: Model, in_jobs: Sequence[str]
 ) -> Iterator[Problem]:
     """Those that share a store run at the same time, so none waits for the end of another."""
-    others = {n for n, one in config.entities.items() if one.database == entity.database}
+    linked = {other for store in in_jobs for other in config.linked(store)}
+    beside = {n for n, one in config.entities.items() if linked.intersection(one.stores)}
+    others = {n for n, one in config.entities.items() if {*entity.stores} & {*one.stores}}
     for source in takes_from(entity):
-        waits = next((n for n in (source, *_all_sources(config, source)) if n in others), None)
-        if waits and not is_held(str(entity.database)):
+        waits = next((n for n in (source, *_all_sources(config, source)) if n in beside), None)
+        if waits:
             message = f"runs beside {waits}, whose end it would wait for; give one of them no store"
             yield ("database",), message
     for item, source in enumerate(entity.reads_from):
         if source not in others:
             hint = did_you_mean(source, others)
-            yield ("reads_from", item), f"{source!r} does not share {entity.database!r}{hint}"
+            names = " or ".join(map(repr, entity.stores))
+            yield ("reads_from", item), f"{source!r} does not share {names}{hint}"
         elif not config.entities[source].key_prefixing:
             message = f"{source} writes its keys without a prefix; give it key_prefixing: true"
             yield ("reads_from", item), message

@@ -49,7 +49,7 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class Place:
+class Home:
     """Where a server runs.
 
     Parameters
@@ -99,7 +99,7 @@ class Store:
         is_loaded: bool,
         has_others: bool = False,
         seat: Seat | None = None,
-        place: Place = Place(),
+        place: Home = Home(),
         lets_in: bool = False,
     ) -> None:
         self.name, self.lacks, self._place = name, "", place

@@ -74,26 +74,26 @@ class Todo(EntityPaths):
 
     @cached_property
     def together(self) -> "list[EntityRules]":
-        """Those that share its store and run in one job; itself alone if there is none.
+        """Those that run in one job since they share stores; itself alone if there is none."""
+        found: list[EntityRules] = [self.experiment.by_name[self.name]]
+        for one in found:  # it grows
+            for store in one._stores_of_jobs:
+                found += [other for other in self._sharers(store) if other not in found]
+        return [one for one in self.experiment.entities if one in found]
 
-        A store that a script holds has no job.
-        """
-        if self.settings.database is None or self._checkpoint:
-            return [self.experiment.by_name[self.name]]
-        return self._sharers
+    def _sharers(self, store: str) -> "list[EntityRules]":
+        return [one for one in self.experiment.entities if store in one.settings.stores]
 
     @property
-    def _sharers(self) -> "list[EntityRules]":
-        entities = self.experiment.entities
-        return [one for one in entities if one.settings.database == self.settings.database]
+    def _stores_of_jobs(self) -> list[str]:
+        """Its stores, but those that a script holds: they have no job."""
+        return [name for name in self.settings.stores if not self._checkpoint(name)]
 
-    @cached_property
-    def _checkpoint(self) -> str:
-        """File of the script that holds its store; "" if none does."""
-        name = self.settings.database
-        if name is None or not self.experiment.is_main:
+    def _checkpoint(self, store: str) -> str:
+        """File of the script that holds a store; "" if none does."""
+        if not self.experiment.is_main:
             return ""
-        path = store_layout(self.experiment.root, name).state / CHECKPOINT
+        path = store_layout(self.experiment.root, store).state / CHECKPOINT
         return str(path) if is_held(path) else ""
 
     @cached_property
@@ -153,7 +153,7 @@ class Todo(EntityPaths):
             return []
         if self._is_forced:
             return self.work.planned
-        return self._pending_with_store if self.settings.database else self._incomplete
+        return self._pending_with_store if self.settings.stores else self._incomplete
 
     @cached_property
     def _incomplete(self) -> list[Planned]:
@@ -165,41 +165,41 @@ class Todo(EntityPaths):
         """With those that have not completed, those that have, but whose data are not kept."""
         if not any(one._is_forced or one._incomplete for one in self.together):
             return []
-        left, kept = {member.name for member in self._incomplete}, self._kept
+        left = {member.name for member in self._incomplete}
+        kept = [self._kept(store) for store in self.settings.stores]
         return [
             member
             for member in self.work.planned
-            if member.name in left or kept.get(f"{self.name}/{member.name}") != member.digest
+            if member.name in left
+            or any(one.get(f"{self.name}/{member.name}") != member.digest for one in kept)
         ]
 
-    @property
-    def _kept(self) -> dict[str, str]:
-        name = str(self.settings.database)
-        is_saved = self.experiment.config.databases[name].save
+    def _kept(self, name: str) -> dict[str, str]:
+        """Whose data a store has."""
         store = store_layout(self.experiment.root, name)
-        if self._checkpoint:
+        if self._checkpoint(name):
             return read_kept(store.state)
+        is_saved = self.experiment.config.databases[name].save
         return read_saved(store.state, store.directory) if is_saved else {}
 
-    def _shared(self) -> Shared | None:
-        """The store of its job."""
-        name = self.settings.database
-        if name is None:
-            return None
-        settings, store = (
-            self.experiment.config.databases[name],
-            store_layout(self.experiment.root, name),
-        )
-        goes_on = any(len(one.pending) < len(one.work.planned) for one in self.together)
-        read = {other for one in self.together for other in one.settings.reads_from}
+    def _shares(self) -> list[Shared]:
+        """The stores of its job."""
+        names = dict.fromkeys(name for one in self.together for name in one.settings.stores)
+        return [self._shared(name) for name in names]
+
+    def _shared(self, name: str) -> Shared:
+        settings = self.experiment.config.databases[name]
+        store, sharers = store_layout(self.experiment.root, name), self._sharers(name)
+        mine = [one for one in sharers if one in self.together]
+        goes_on = any(len(one.pending) < len(one.work.planned) for one in mine)
+        read = {other for one in mine for other in one.settings.reads_from}
         prefixes = {
             one.name: [key_prefix(one.name, member.name) for member in one.work.planned]
-            for one in self._sharers
+            for one in sharers
             if one.name in read and one.is_known
         }
-        data, state = str(store.directory), str(store.state)
-        is_loaded = settings.save and goes_on
-        return Shared(name, settings, data, state, is_loaded, prefixes, self._checkpoint)
+        data, state, is_loaded = str(store.directory), str(store.state), settings.save and goes_on
+        return Shared(name, settings, data, state, is_loaded, prefixes, self._checkpoint(name))
 
     @property
     def _is_forced(self) -> bool:
@@ -233,14 +233,14 @@ class Todo(EntityPaths):
     @property
     def _companions(self) -> "list[EntityRules]":
         """Those whose members run in its jobs."""
-        if self.settings.database:
+        if self.settings.stores:
             return [one for one in self.together if one.rides_with is self]
-        others = (one for one in self.experiment.entities if not one.settings.database)
+        others = (one for one in self.experiment.entities if not one.settings.stores)
         return [one for one in others if one.rides_with is self]
 
     @cached_property
     def _forced(self) -> int:
-        is_repeated = self.settings.database and len(self._incomplete) < len(self.pending)
+        is_repeated = self.settings.stores and len(self._incomplete) < len(self.pending)
         return time.time_ns() if self._is_forced or is_repeated else 0
 
     def _left_in_queue(self) -> list[str]:
@@ -252,7 +252,7 @@ class Todo(EntityPaths):
     @cached_property
     def rides_with(self) -> "EntityRules | None":
         """The entity in whose jobs members run; of those that share a store, the first to run."""
-        if self.settings.database:
+        if self.settings.stores:
             first = next((one for one in self.together if one.pending), self)
             return None if first is self else self.experiment.by_name[first.name]
         batch = self.settings.batch_settings
@@ -262,7 +262,7 @@ class Todo(EntityPaths):
     def has_companions(self) -> bool:
         """Whether its members may run in jobs of another entity."""
         batch = self.settings.batch_settings
-        return bool(self.settings.database or (batch and batch.with_))
+        return bool(self.settings.stores or (batch and batch.with_))
 
     def _followed(self, plan: Plan, entities: "Iterable[EntityRules]") -> tuple[str, Plan]:
         """Return a plan with those that follow its members, under its id."""
@@ -271,14 +271,14 @@ class Todo(EntityPaths):
             follower for entity in entities if (follower := entity.following(self.name, names))
         ]
         whole = replace(plan, followers=follow) if follow else plan
-        whole = replace(whole, store=self._shared())
+        whole = replace(whole, stores=self._shares())
         return plan_id(whole), whole
 
     def following(self, source: str, names: set[str]) -> Plan | None:
         """Return a plan of the pending members that follow one of these; None if there are none."""
         if not self.is_known:
             return None
-        if self.settings.database:
+        if self.settings.stores:
             return self.work.plan(self.pending, self._forced) if self.pending else None
         found = [one for one in self.pending if names.issuperset(dict(one.inputs)[source])]
         return self.work.plan(found, self._forced) if found else None

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,103 @@ def test_as_many_of_each_entity_run_as_of_the_others(project: Project) -> None:
     done = project.run("--cores", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (Path(project.results) / "store").exists()
+
+
+def test_data_are_saved_after_ctrl_c(shared: Project, reap: list[Any]) -> None:
+    shared.results.mkdir(parents=True)
+    (shared.results / "wait").touch()
+    main = shared.start("--cores", "3")
+    reap.append(main)
+    until((shared.results / "look" / "status.json").exists)
+    os.killpg(main.pid, signal.SIGINT)
+    main.communicate()
+    assert main.returncode == 1
+    assert servers(shared) == []
+    assert redis_of(shared) == 10
+    (shared.results / "wait").unlink()
+    assert newly(shared) == {"sim": 2}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_alone_is_told_to_end_waits_for_its_members(
+    shared: Project, reap: list[Any], number: int
+) -> None:
+    shared.results.mkdir(parents=True)
+    (shared.results / "wait").touch()
+    main = shared.start("--cores", "3")
+    reap.append(main)
+    until((shared.results / "look" / "status.json").exists)
+    main.send_signal(number)
+    (shared.results / "wait").unlink()
+    main.communicate()
+    assert servers(shared) == []
+    assert redis_of(shared) == 10
+    assert newly(shared) == {}
+
+
+def test_its_password_is_in_the_environment_of_members_and_nowhere_else(
+    shared: Project, reap: list[Any]
+) -> None:
+    shared.config["databases"]["store"]["nodes"] = 3
+    for name in ("sim.py", "look.py"):
+        text = (shared.folder / name).read_text().replace("redis.Redis.", "redis.RedisCluster.")
+        shared.write(name, text)
+    shared.results.mkdir(parents=True)
+    (shared.results / "wait").touch()
+    main = shared.start("--cores", "3")
+    reap.append(main)
+    until((shared.results / "look" / "status.json").exists)
+    every = [psutil.Process(main.pid), *psutil.Process(main.pid).children(recursive=True)]
+    members = [p for p in every if "sim.py" in p.cmdline()]
+    others = [p for p in every if p not in members and "run.sh" not in str(p.cmdline())]
+    assert (len(members), len(servers(shared))) == (2, 3)
+    url = members[0].environ()["ENSEMAKE_STORE"]
+    password = url.removeprefix("redis://:").partition("@")[0]
+    assert len(password) == 64
+    assert not [p for p in every if password in " ".join(p.cmdline())]
+    assert not [p for p in others if password in str(p.environ())]
+    private = [Path(f"/proc/{server.pid}/cwd").resolve() for server in servers(shared)]
+    private += [path for path in Path("/dev/shm").glob("ensemake-*") if path.is_dir()]
+    files = [p for top in (shared.folder, *private) for p in top.rglob("*") if p.is_file()]
+    assert [path.name for path in files].count("nodes.conf") >= 3
+    assert not [path for path in files if password.encode() in path.read_bytes()]
+    (shared.results / "wait").unlink()
+    told, _ = main.communicate()
+    assert main.returncode == 0, told
+    assert password not in told
+    texts = [p.read_bytes() for p in shared.folder.rglob("*") if p.is_file()]
+    assert not [text for text in texts if password.encode() in text]
+
+
+def test_a_full_disk_at_the_end_is_told_and_members_keep_their_results(project: Project) -> None:
+    code = HEAD + "store.set('x', os.urandom(6 << 20))\npathlib.Path('out').write_text('1')\n"
+    project.write("put.py", code)
+    project.config |= {"experiment": "exp", "results": "small", "databases": {"store": {}}}
+    project.ensemble("put", **{**entity("put.py"), "params": {"x": [1, 2]}, "outputs": ["out"]})
+    project.save()
+    (project.folder / "small").mkdir()
+    run = " ".join(project.command())
+    script = (
+        "mount -t tmpfs -o size=4m none small || exit 77\n"
+        f"export ROOT=$PWD/small/exp; {run} >told 2>&1; echo $? >>told\n"
+        "cp small/exp/put/results.csv first.csv; cat small/exp/.ensemake/put/logs/batch* >>told\n"
+        "mount -o remount,size=40m small\n"
+        f"{run} && {run} -R batch_put && ls small/exp/store >kept\n"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", script],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 77:
+        pytest.skip("nothing can be mounted here")
+    told = (project.folder / "told").read_text()
+    assert "\n1\n" in told, told
+    assert "store: its data are not saved: " in told
+    assert "No space left on device" in told
+    assert (project.folder / "first.csv").read_text().count("completed") == 2
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project.folder / "kept").read_text() == "dump.rdb\n"
+    assert project.ran() == {"put": 4}  # nobody needed what could not be kept, until -R

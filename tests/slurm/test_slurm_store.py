@@ -201,8 +201,8 @@ if len(sys.argv) > 1:
     store("one").rpush("x", os.environ["SLURMD_NODENAME"])
     store("two").blpop("end")
 else:
-    print(*sorted({store("one").blpop("x")[1].decode() for _ in range(6)}))
-    store("two").rpush("end", *range(6))
+    print(*sorted({store("one").blpop("x")[1].decode() for _ in range(4)}))
+    store("two").rpush("end", *range(4))
 """
     project.write("code.py", code)
     project.config["experiment"] = "exp"
@@ -216,7 +216,7 @@ else:
     look = {"exe": "python", "exe_args": ["code.py"]}
     project.config["models"] = {"look": {**shared, "run_settings": look}}
     project.config["ensembles"] = {
-        "put": {**shared, "params": {"x": [*range(6)]}, "run_settings": put}
+        "put": {**shared, "params": {"x": [*range(4)]}, "run_settings": put}
     }
     project.finish()
     assert len((project.results / "look" / "run.out").read_text().split()) == 2

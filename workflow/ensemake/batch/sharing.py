@@ -141,7 +141,7 @@ def own_shares(
 ) -> dict[str, str]:
     """Return the variables by which a member finds its stores: of several with their names."""
     settings, found = plan.settings, dict[str, str]()
-    prefix = key_prefix(plan.entity, member.name) if settings.key_prefixing else ""
+    prefix = key_prefix(settings, plan.entity, member.name) if settings.key_prefixing else ""
     is_only = len(settings.stores) == 1 and settings.colocated_db is None
     for shared, store in served:
         if shared.name in settings.stores:

@@ -311,7 +311,7 @@ def _run(
         keeper=keeper_words(settings.colocated_db) if settings.colocated_db else (),
         threads=threads(settings, values) if settings.colocated_db else (),
         has_tasks=any(needs(settings, values).get(key, 1) != 1 for key in ("nodes", "tasks")),
-        prefix=key_prefix(plan.entity, member.name) if settings.key_prefixing else "",
+        prefix=key_prefix(settings, plan.entity, member.name) if settings.key_prefixing else "",
     )
 
 

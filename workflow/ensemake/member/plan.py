@@ -179,9 +179,11 @@ def known_values(settings: Model, member: Planned, origins: Mapping[str, Origin]
     return {**taken, **member.values}
 
 
-def key_prefix(entity: str, member: str) -> str:
+def key_prefix(settings: Model, entity: str, member: str) -> str:
     """Return what a member's keys in a store begin with: its name, which no other has."""
-    is_named = member == entity or member.startswith(f"{entity}_")
+    if not isinstance(settings, Ensemble):
+        return entity
+    is_named = member.startswith(f"{entity}_")
     return member if is_named else f"{entity}_{member}"
 
 

@@ -191,7 +191,7 @@ class Todo(EntityPaths):
         goes_on = any(len(one.pending) < len(one.work.planned) for one in mine)
         read = {other for one in mine for other in one.settings.reads_from}
         prefixes = {
-            one.name: [key_prefix(one.name, member.name) for member in one.work.planned]
+            one.name: [key_prefix(one.settings, one.name, m.name) for m in one.work.planned]
             for one in sharers
             if one.name in read and one.is_known
         }

@@ -12,6 +12,7 @@ import measure
 import project
 import report
 import steps
+import stores
 from contestants import CONTESTANTS, Contestant
 from folders import Folders
 from measure import CommandError, Sample
@@ -32,6 +33,7 @@ def arguments() -> argparse.Namespace:
     add("--no-steps", action="store_true", help="without the steps")
     add("--no-contest", action="store_true", help="without the contest")
     add("--no-cluster", action="store_true", help="without a real Slurm")
+    add("--no-stores", action="store_true", help="without stores in memory")
     add("--list", action="store_true", help="name the contestants and the steps")
     add("--folder", type=Path, help="where to run; in memory if not given")
     add("--report", type=Path, default=REPORT, help="folder of the tables and the picture")
@@ -50,6 +52,7 @@ class Bench:
         self.runs: Records = {}
         self.steps: Records = {}
         self.jobs: Records = {}
+        self.pairs: list[stores.Pair] = []
         self.notes: list[str] = []
         options.report.mkdir(parents=True, exist_ok=True)
         self.record = (options.report / "runs.jsonl").open("w", encoding="utf-8")
@@ -101,6 +104,20 @@ class Bench:
         for name, members, sample in cluster.samples(self.folders.fresh, self._note):
             self._keep(self.jobs, name, members, sample)
 
+    def measure_stores(self) -> None:
+        """Measure what a client gets out of stores, beside a bare server."""
+        missing = stores.absent()
+        if missing:
+            self._note(f"stores: skipped, {missing}")
+            return
+        for pair in stores.pairs(self.folders.fresh, self._note):
+            self.pairs.append(pair)
+            print(
+                f"{pair.way:52} {pair.own.small:9,.0f} puts/s ({pair.small:.2f} of a bare server) "
+                f"{pair.own.large:6.2f} GB/s ({pair.large:.2f})",
+                flush=True,
+            )
+
     def measure_steps(self) -> None:
         """Measure all steps at all sizes; 1 as well, to compare a cluster job's start."""
         for members in [1, *self.options.step_sizes]:
@@ -140,8 +157,9 @@ class Bench:
     def write(self, draw: Sample | None) -> None:
         """Write tables and picture."""
         kind = folders.file_system(self.folders.root)
-        found = list(targets(self.runs, self.steps, self.jobs, draw))
-        text = report.markdown(self.runs, self.steps, self.jobs, found, self.notes, kind)
+        found = list(targets(self.runs, self.steps, self.jobs, draw, self.pairs))
+        records = self.runs, self.steps, self.jobs
+        text = report.markdown(*records, self.pairs, found, self.notes, kind)
         (self.options.report / "results.md").write_text(text, encoding="utf-8")
         if self.runs:
             report.plot(self.runs, self.options.report / "contest.svg")
@@ -170,6 +188,8 @@ def main() -> int:
                 bench.contest()
             if not options.no_cluster:
                 bench.measure_cluster()
+            if not options.no_stores:
+                bench.measure_stores()
             if not options.no_steps:
                 bench.measure_steps()
         finally:  # half an hour's figures, also after Ctrl-C

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from measure import Sample, exponent, typical
+from stores import Pair
 from targets import Target
 
 Records = Mapping[str, Mapping[int, Sequence[Sample]]]  # name -> members -> runs
@@ -28,6 +29,7 @@ def markdown(
     runs: Records,
     steps: Records,
     jobs: Records,
+    pairs: Sequence[Pair],
     targets: Iterable[Target],
     notes: list[str],
     file_system: str,
@@ -35,7 +37,13 @@ def markdown(
     """Return the whole report."""
     parts = [INTRODUCTION, _machine(file_system), _load(runs, steps, jobs), _contest(runs)]
     parts += ["![wall time over members](contest.svg)\n"] if runs else []
-    parts += [_cluster(jobs), _steps(steps), _targets(targets), *(f"- {note}\n" for note in notes)]
+    parts += [
+        _cluster(jobs),
+        _stores(pairs),
+        _steps(steps),
+        _targets(targets),
+        *(f"- {note}\n" for note in notes),
+    ]
     return "\n".join(part for part in parts if part)
 
 
@@ -129,6 +137,25 @@ def _cluster(jobs: Records) -> str:
     head = ["on a real Slurm of 8 CPUs", "members", "wall time", "CPU", "CPU per member"]
     told = "CPU of the whole machine: Slurm's daemons, jobs and Snakemake together.\n"
     return f"## On Slurm\n\n{told}\n" + _table(head, rows) if rows else ""
+
+
+def _stores(pairs: Sequence[Pair]) -> str:
+    """Tell what a client gets out of a store, beside a bare server of the same program."""
+    rows = [
+        [
+            pair.way,
+            *(f"{one.small:,.0f}" for one in (pair.own, pair.bare)),
+            f"{pair.small:.2f}",
+            *(f"{one.large:.2f}" for one in (pair.own, pair.bare)),
+            f"{pair.large:.2f}",
+        ]
+        for pair in pairs
+    ]
+    head = [
+        "client of redis-py by",
+        *("small puts/s", "bare server", "ratio", "GB/s of 8 MB tensors", "bare server", "ratio"),
+    ]
+    return "## Stores in memory\n\n" + _table(head, rows) if rows else ""
 
 
 def _steps(steps: Records) -> str:

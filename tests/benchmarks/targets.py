@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from measure import Sample, exponent, typical
+from stores import RELAYED, WANTED, Pair
 
 Records = Mapping[str, Mapping[int, Sequence[Sample]]]
 Costs = dict[tuple[str, int], Sample]
@@ -28,7 +29,9 @@ class Target:
     holds: bool
 
 
-def targets(runs: Records, steps: Records, jobs: Records, draw: Sample | None) -> Iterator[Target]:
+def targets(
+    runs: Records, steps: Records, jobs: Records, draw: Sample | None, pairs: Sequence[Pair] = ()
+) -> Iterator[Target]:
     """Yield all targets for which there are figures."""
     of_runs, of_steps = _costs(runs), _costs(steps)
     yield from _contest(of_runs)
@@ -36,6 +39,8 @@ def targets(runs: Records, steps: Records, jobs: Records, draw: Sample | None) -
     yield from _at_most(of_steps)
     yield from _job_start(of_steps)
     yield from _growth(runs, steps)
+    for pair in pairs:
+        yield from _stores(pair)
     if draw:
         yield _under("drawing 1000 of 10^12", draw.wall_s, 0.1)
 
@@ -92,6 +97,14 @@ def _cluster(jobs: Records) -> Iterator[Target]:
     if IN_MAIN in each:
         told = "CPU of the main process for each job on Slurm"
         yield Target(told, "<= 0.02 s", f"{each[IN_MAIN]:.3f} s", each[IN_MAIN] <= 0.02)
+
+
+def _stores(pair: Pair) -> Iterator[Target]:
+    """Nothing is promised where a relay stands between."""
+    for what, ratio in (("small puts", pair.small), ("8 MB tensors", pair.large)):
+        if pair.way != RELAYED:
+            told = f"a store over {pair.way}, {what}: of a bare server"
+            yield Target(told, f">= {WANTED:g}", f"{ratio:.2f}", ratio >= WANTED)
 
 
 def _at_most(costs: Costs) -> Iterator[Target]:

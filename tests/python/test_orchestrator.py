@@ -333,3 +333,24 @@ def test_models_and_scripts_are_refused(experiment: Experiment) -> None:
     for refused in (model.add_ml_model, model.add_script, model.add_function):
         with pytest.raises(UnsupportedError, match="in a program that takes tensors"):
             refused("net", "TORCH", model_path="net.pt")
+
+
+SMARTREDIS = os.environ.get("SMARTREDIS_PYTHON", "")
+CLIENT = """\
+import numpy, sys
+from smartredis import Client
+first = Client(address=sys.argv[1], cluster=False) if len(sys.argv) > 1 else Client(None)
+first.put_tensor("a", numpy.arange(3.0))
+assert first.get_tensor("a").sum() == 3
+"""
+
+
+@pytest.mark.skipif(not SMARTREDIS, reason="SMARTREDIS_PYTHON names no Python with SmartRedis")
+def test_smartredis_finds_it_as_in_smartsim(experiment: Experiment) -> None:
+    db = experiment.create_database()
+    experiment.start(db)
+    quiet = {**os.environ, "SR_LOG_LEVEL": "QUIET"}
+    own = {**quiet, **db.environ()}
+    for words, environ in (([db.get_address()[0]], quiet), ([], own)):
+        subprocess.run([SMARTREDIS, "-c", CLIENT, *words], env=environ, check=True, timeout=60)
+    assert client_of(db).exists("a")

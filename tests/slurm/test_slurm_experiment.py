@@ -1,6 +1,7 @@
 """The Slurm programs of SmartSim's documentation on a real Slurm, with the import changed."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,3 +104,42 @@ def _status(model: object) -> object:
     from ensemake.member.state import read_status
 
     return read_status(Path(model.path))  # type: ignore[attr-defined]
+
+
+SHARES = """\
+import os, redis, sys
+for name in ("ENSEMAKE_STORE", "SSDB"):  # by the network, and by a socket of the job
+    store = redis.Redis.from_url(os.environ[name])
+    store.rpush("found" + name, store.get("in").decode() + os.environ["SLURMD_NODENAME"])
+"""
+HOLDS = """\
+from ensemake import Experiment
+import redis
+exp = Experiment("held", launcher="slurm")
+db = exp.create_database(interface="lo")  # the nodes of the tests are this machine
+exp.start(db)
+store = redis.Redis.from_url(db.url, decode_responses=True)
+store.set("in", "on ")
+run = exp.create_run_settings("python", ["shares.py", "{{ x }}"], run_command="none")
+run.set_cpus_per_task(3)
+keys = {"batch_settings": exp.create_batch_settings(nodes=2, time="00:05:00")} if SUBMITS else {}
+sims = exp.create_ensemble("sims", {"x": [1, 2, 3, 4]}, run_settings=run, **keys)
+sims.attach_generator_files(to_copy="shares.py")
+exp.start(sims)
+print(*[sorted(set(store.lrange("found" + way, 0, -1))) for way in ("ENSEMAKE_STORE", "SSDB")])
+exp.stop(db)
+"""
+
+
+@pytest.mark.parametrize("submits", [True, False], ids=["submitted", "in an allocation"])
+def test_a_store_of_a_script(folder: Path, submits: bool) -> None:
+    (folder / "shares.py").write_text(SHARES)
+    (folder / "holds.py").write_text(HOLDS.replace("SUBMITS", str(submits)))
+    words = [sys.executable, "holds.py"]
+    if not submits:
+        job = ["sbatch", "--wait", "--nodes=2", "--exclusive", "--time=5", "--output=out"]
+        words = [*job, f"--wrap={sys.executable} holds.py"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    told = done.stdout if submits else (folder / "out").read_text()
+    assert done.returncode == 0, f"{told}\n{done.stderr}"
+    assert told.splitlines()[-1] == "['on n1', 'on n2'] ['on n1', 'on n2']"

@@ -29,13 +29,14 @@ from ensemake.config.schema import Config, shareable
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.member.expansion import Expansion
 from ensemake.member.launchers import STEPS
-from ensemake.member.layout import config_copy, root
+from ensemake.member.layout import config_copy, root, store_layout
 from ensemake.member.plan import Work
 from ensemake.paths import DEFAULT_CONFIG, share
 from ensemake.results import provenance
 from ensemake.results.choose import choose
 from ensemake.show.live import LivePage
 from ensemake.show.page import page_path
+from ensemake.store.checkpoint import CHECKPOINT, is_held
 from ensemake.workflow.entity import EntityRules
 from ensemake.workflow.faults import ExitOnFaults
 
@@ -83,6 +84,15 @@ class ExperimentRules:
         self.ended: list[tuple[list[Path], str]] = []  # members whose job the cluster ended, why
         self.is_stopped = False  # by a signal
         self.live_page: LivePage | None = None
+
+    @cached_property
+    def held(self) -> dict[str, str]:
+        """Stores that a script holds, with the file by which jobs find each."""
+        if not self.is_main:
+            return {}
+        layouts = {name: store_layout(self.root, name) for name in self.config.databases}
+        paths = {name: layout.state / CHECKPOINT for name, layout in layouts.items()}
+        return {name: str(path) for name, path in paths.items() if is_held(path)}
 
     @property
     def tables(self) -> list[str]:

@@ -26,7 +26,7 @@ from ensemake.member.state import State, StatusFile, state
 from ensemake.results.collect import results_state
 from ensemake.results.outcomes import read_collected
 from ensemake.show.progress import CARRYING_ON, EXPECTED
-from ensemake.store.checkpoint import CHECKPOINT, is_held, read_kept
+from ensemake.store.checkpoint import read_kept
 from ensemake.store.saved import read_saved
 from ensemake.sweep.upstream import choices, takes_from
 from ensemake.workflow.entity_paths import EntityPaths
@@ -91,10 +91,7 @@ class Todo(EntityPaths):
 
     def _checkpoint(self, store: str) -> str:
         """File of the script that holds a store; "" if none does."""
-        if not self.experiment.is_main:
-            return ""
-        path = store_layout(self.experiment.root, store).state / CHECKPOINT
-        return str(path) if is_held(path) else ""
+        return self.experiment.held.get(store, "")
 
     @cached_property
     def _chosen_from(self) -> "list[EntityRules]":

@@ -41,6 +41,10 @@ class Browser:
         """Run JavaScript and return what it returns."""
         return self._post("/execute/sync", {"script": script, "args": []})
 
+    def call(self, script: str, *values: Any) -> Any:
+        """Run JavaScript with arguments and return what it gives to the function after them."""
+        return self._post("/execute/async", {"script": script, "args": values})
+
     def wait(self, script: str) -> Any:
         """Run JavaScript until it returns something true."""
         for _ in range(100):

@@ -9,6 +9,7 @@ from pathlib import Path
 import cluster
 import folders
 import measure
+import page
 import project
 import report
 import steps
@@ -34,6 +35,7 @@ def arguments() -> argparse.Namespace:
     add("--no-contest", action="store_true", help="without the contest")
     add("--no-cluster", action="store_true", help="without a real Slurm")
     add("--no-stores", action="store_true", help="without stores in memory")
+    add("--no-page", action="store_true", help="without the page of 20,000 members")
     add("--list", action="store_true", help="name the contestants and the steps")
     add("--folder", type=Path, help="where to run; in memory if not given")
     add("--report", type=Path, default=REPORT, help="folder of the tables and the picture")
@@ -53,6 +55,7 @@ class Bench:
         self.steps: Records = {}
         self.jobs: Records = {}
         self.pairs: list[stores.Pair] = []
+        self.page: page.PageCost | None = None
         self.notes: list[str] = []
         options.report.mkdir(parents=True, exist_ok=True)
         self.record = (options.report / "runs.jsonl").open("w", encoding="utf-8")
@@ -118,6 +121,15 @@ class Bench:
                 flush=True,
             )
 
+    def measure_page(self) -> None:
+        """Measure what the page costs in a browser."""
+        missing = page.absent()
+        if missing:
+            self._note(f"the page: skipped, {missing}")
+            return
+        self.page = page.measure(self.folders.fresh())
+        print(f"the page of {page.MEMBERS:,} members: {self.page}", flush=True)
+
     def measure_steps(self) -> None:
         """Measure all steps at all sizes; 1 as well, to compare a cluster job's start."""
         for members in [1, *self.options.step_sizes]:
@@ -157,7 +169,7 @@ class Bench:
     def write(self, draw: Sample | None) -> None:
         """Write tables and picture."""
         kind = folders.file_system(self.folders.root)
-        found = list(targets(self.runs, self.steps, self.jobs, draw, self.pairs))
+        found = list(targets(self.runs, self.steps, self.jobs, draw, self.pairs, self.page))
         records = self.runs, self.steps, self.jobs
         text = report.markdown(*records, self.pairs, found, self.notes, kind)
         (self.options.report / "results.md").write_text(text, encoding="utf-8")
@@ -190,6 +202,8 @@ def main() -> int:
                 bench.measure_cluster()
             if not options.no_stores:
                 bench.measure_stores()
+            if not options.no_page:
+                bench.measure_page()
             if not options.no_steps:
                 bench.measure_steps()
         finally:  # half an hour's figures, also after Ctrl-C

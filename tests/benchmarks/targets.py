@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from measure import Sample, exponent, typical
+from page import PageCost
 from stores import RELAYED, WANTED, Pair
 
 Records = Mapping[str, Mapping[int, Sequence[Sample]]]
@@ -30,7 +31,12 @@ class Target:
 
 
 def targets(
-    runs: Records, steps: Records, jobs: Records, draw: Sample | None, pairs: Sequence[Pair] = ()
+    runs: Records,
+    steps: Records,
+    jobs: Records,
+    draw: Sample | None,
+    pairs: Sequence[Pair] = (),
+    page: PageCost | None = None,
 ) -> Iterator[Target]:
     """Yield all targets for which there are figures."""
     of_runs, of_steps = _costs(runs), _costs(steps)
@@ -41,6 +47,8 @@ def targets(
     yield from _growth(runs, steps)
     for pair in pairs:
         yield from _stores(pair)
+    if page:
+        yield from _page(page)
     if draw:
         yield _under("drawing 1000 of 10^12", draw.wall_s, 0.1)
 
@@ -61,7 +69,7 @@ def _contest(costs: Costs) -> Iterator[Target]:
     wall = {key: sample.wall_s for key, sample in costs.items()}
     batch, single = wall.get((BATCHES, 1000)), wall.get((SINGLE, 1000))
     floor, start = wall.get((XARGS, 1000)), wall.get((ONE_JOB, 1))
-    plain, smart = wall.get((PLAIN, 1000)), wall.get((SMARTSIM, 1000))
+    smart = wall.get((SMARTSIM, 1000))
     if batch and floor and start:
         allowed = 1.5 * floor + start
         name = "1000 in batches: 1.5 x xargs + Snakemake's start"
@@ -70,9 +78,11 @@ def _contest(costs: Costs) -> Iterator[Target]:
         yield _faster("1000 in batches, times faster than SmartSim", smart / batch, 30)
     if single and smart:
         yield _faster("1000 in one job each, times faster than SmartSim", smart / single, 8)
-    if single and plain:
-        name = "1000 in one job each, not slower than plain Snakemake"
-        yield Target(name, f"<= {plain:.1f} s", f"{single:.1f} s", single <= plain)
+    for n in (1000, 10_000):
+        own, plain = wall.get((SINGLE, n)), wall.get((PLAIN, n))
+        if own and plain:
+            name = f"{n} in one job each, not slower than plain Snakemake"
+            yield Target(name, f"<= {plain:.1f} s", f"{own:.1f} s", own <= plain)
 
 
 def _faster(name: str, ratio: float, wanted: float) -> Target:
@@ -105,6 +115,15 @@ def _stores(pair: Pair) -> Iterator[Target]:
         if pair.way != RELAYED:
             told = f"a store over {pair.way}, {what}: of a bare server"
             yield Target(told, f">= {WANTED:g}", f"{ratio:.2f}", ratio >= WANTED)
+
+
+def _page(page: PageCost) -> Iterator[Target]:
+    own, told = page.megabytes, "the page of 20,000 members"
+    yield Target(
+        f"{told}: opens", "< 2 s", f"{page.opens_s:.1f} s ({own:.1f} MB)", page.opens_s < 2
+    )
+    measured = f"{page.brush_ms:.0f} ms (at most {page.worst_ms:.0f})"
+    yield Target(f"{told}: a brush answers", "<= 100 ms", measured, page.brush_ms <= 100)
 
 
 def _at_most(costs: Costs) -> Iterator[Target]:

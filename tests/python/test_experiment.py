@@ -595,7 +595,7 @@ def errors() -> dict[str, tuple[type[Exception], Callable[[Experiment], object]]
         ),
         "its address": (RuntimeError, lambda exp: exp.create_database().get_address()),
         "an argument of no store": (TypeError, lambda exp: exp.create_database(memory=1)),
-        "several servers": (ValueError, lambda exp: exp.create_database(db_nodes=3)),
+        "two servers": (ValueError, lambda exp: exp.create_database(db_nodes=2)),
         "a store of long ago": (FileNotFoundError, lambda exp: exp.reconnect_orchestrator("c")),
         "colocation": (
             UnsupportedError,

@@ -219,6 +219,7 @@ SECTIONS[schema.Model] = {
     "plots": st.none() | st.lists(some({"x": axis, "y": axis}, {"colour": axis}), max_size=1),
     "batch_settings": st.none() | some({}, SECTIONS[BatchSettings]),
     "database": st.none(),  # shared, it is refused beside batch_settings: see test_databases
+    "colocated_db": st.none(),  # refuses several of these keys: see test_databases
     "key_prefixing": st.just(False),
     "reads_from": st.just([]),
 }
@@ -312,7 +313,7 @@ def test_every_key_is_drawn() -> None:
         assert set(keys) == set(keys_of(section)), section
     drawn = {section.__name__ for section in SECTIONS}
     found = {section.__name__ for _, section in sections(schema.Config)}
-    assert drawn | {"Metric", "Series", "Input"} == found
+    assert drawn | {"Metric", "Series", "Input", "Colocated"} == found
 
 
 # ---- what once was lost ----

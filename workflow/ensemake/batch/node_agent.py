@@ -159,7 +159,7 @@ def serve() -> int:
     """Be the agent of a node: the leader speaks on stdin and hears on stdout."""
     processes, orders = Processes(), Lines(sys.stdin.fileno())
     forget_step()
-    print("{}", flush=True)
+    _tell({})
     sources: set[int | socket.socket] = {orders.descriptor, processes.wake}
     while orders.descriptor in sources or len(processes):
         ready, _, _ = select.select(sources, [], [])

@@ -20,9 +20,8 @@ FAULTS = Path(__file__).with_name("faults.py")
             3,
         ),
         (
-            "local-store: KILL -> server,local-store: KILL -> keeper,local-store: TERM -> group,"
-            "local-store-cluster: KILL -> server",
-            4,
+            "local-store: KILL -> keeper,local-store-cluster: KILL -> server",
+            2,
         ),
     ],
 )

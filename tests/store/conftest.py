@@ -17,7 +17,19 @@ Begin = Callable[..., Store]
 BeginCluster = Callable[..., Cluster]
 
 
-@pytest.fixture(params=[name for name, path in SERVERS.items() if path])
+# What differs from server to server; all else is tried with the first that is here.
+OF_SERVERS = ("test_tensors", "test_smartredis", "test_cluster")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try each server where it may matter which it is."""
+    if "server" in metafunc.fixturenames:
+        here = [name for name, path in SERVERS.items() if path]
+        is_of_servers = metafunc.module.__name__.endswith(OF_SERVERS)
+        metafunc.parametrize("server", here if is_of_servers else here[:1], indirect=True)
+
+
+@pytest.fixture
 def server(request: pytest.FixtureRequest) -> str:
     """Path of a server's program."""
     return str(SERVERS[request.param])

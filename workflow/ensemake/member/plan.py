@@ -425,5 +425,6 @@ def plan_id(plan: Plan) -> str:
     """Return a short hash of a plan's content; what a member's values are is in its digest."""
     head = json.dumps([plan.entity, plan.settings.model_dump(mode="json"), plan.forced])
     members = (f"{m.name} {m.directory} {m.digest} {m.inputs or ''}" for m in plan.members)
-    text = "\n".join([head, repr(list(plan.stores) or None), *members, *map(plan_id, plan.followers)])
+    stores = repr(list(plan.stores) or None)
+    text = "\n".join([head, stores, *members, *map(plan_id, plan.followers)])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

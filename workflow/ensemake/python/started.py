@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +120,7 @@ class Started(Watched):
             self._hold(store, force)
         if stores and not others:
             return
-        items = self._chosen("start", others, members=True)
-        for item in items:
-            if not ensemble_of(item):
-                self.entities[item.name] = item
-        owners = [*{self._owner(item).name: self._owner(item) for item in items}.values()]
-        self._give_store(owners)
+        items, owners = self._taken(others)
         if summary:
             print(self._launch_summary(owners))
         process = self._start(items, owners, block, force, list(options))
@@ -136,6 +131,16 @@ class Started(Watched):
         link_output(works)
         if check:
             self._raise_for(works, code, {item.name for item in items})
+
+    def _taken(self, others: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+        """Return what is to be started, and the entities that it belongs to."""
+        items = list(self._chosen("start", others, members=True))
+        for item in items:
+            if not ensemble_of(item):
+                self.entities[item.name] = item
+        owners = [*{self._owner(item).name: self._owner(item) for item in items}.values()]
+        self._give_store(owners)
+        return items, owners
 
     def _hold(self, store: Orchestrator, force: bool) -> None:
         self.databases[store.name] = store

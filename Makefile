@@ -20,7 +20,7 @@ lint: $(VENV)/.ready ## check style, types and who imports from whom
 	mypy
 	lint-imports
 
-bench: $(VENV)/.ready ## measure what a member costs, beside other tools; BENCH="--help" for options
+bench: $(VENV)/.ready $(VENV)/official ## measure what a member costs, beside other tools; BENCH="--help" for options
 	python tests/benchmarks/bench.py $(BENCH)
 
 faults: $(VENV)/.ready ## disturb runs at random moments, a quarter of an hour; FAULTS="--help" for options
@@ -32,6 +32,11 @@ profiles: $(VENV)/.ready ## make --profile local, slurm and pbs work from any fo
 lock: ## renew the lock file after a change in pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-emit-index-url \
 	  --no-header --output-file requirements.lock pyproject.toml
+
+# A folder of its own: what lies in the environment is imported whenever Snakemake starts.
+$(VENV)/official: $(VENV)/.ready
+	-@python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ \
+	  "snakemake-executor-plugin-slurm>=2.8,<3" snakemake-executor-plugin-slurm-jobstep && touch $@
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -22,6 +22,8 @@ OFFICIAL = (
     *("--executor", "slurm", "--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "10"),
 )
+# Where `make bench` puts it.
+OFFICIAL_FOLDER = Path(sys.prefix) / "official"
 SMALL = "    resources: {{mem_mb: {}, runtime: 10}}\n"
 MAIN = ", the main process and its commands"
 
@@ -35,6 +37,19 @@ class Way:
     batch: int | None
     words: tuple[str, ...] | None = ()
     memory: int = 100  # of a member
+
+    def absent(self) -> str | None:
+        """Tell what is missing, if anything."""
+        needed = self.words == OFFICIAL and not any(OFFICIAL_FOLDER.glob("snakemake_executor_*"))
+        return f"the plugin is not in {OFFICIAL_FOLDER}: make bench" if needed else None
+
+    def environ(self, environ: dict[str, str]) -> dict[str, str]:
+        """Return the environment in which Snakemake finds the plugin."""
+        if self.words != OFFICIAL:
+            return environ
+        rest = environ.get("PYTHONPATH")
+        paths = [str(OFFICIAL_FOLDER), *([rest] if rest else [])]
+        return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 WAYS = (
@@ -62,6 +77,9 @@ def samples(
         path = f"{Path(sys.executable).parent}:{slurm.environ['PATH']}"
         environ = {**project.environment(), **slurm.environ, "PATH": path}
         for way in WAYS:
+            if missing := way.absent():
+                tell(f"{way.name}: skipped, {missing}")
+                continue
             folder = fresh()
             project.write(folder, way.members, way.batch)
             if way.batch is None:
@@ -70,7 +88,7 @@ def samples(
             command = _command(way, folder, environ)
             calls, before = slurm.folder / "calls", _busy_s()
             calls.write_text("")
-            sample = measure.run(command, folder, environ)
+            sample = measure.run(command, folder, way.environ(environ))
             time.sleep(1)  # jobs end a little after Snakemake has seen them ended
             spent = _busy_s() - before
             yield way.name, way.members, Sample(sample.wall_s, spent, sample.peak_mb, sample.load)

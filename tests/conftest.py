@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from . import warm
+
 # What is ignored here, as under nohup or in the background of a script, would be ignored by all
 # that the tests start, and some tests interrupt it.
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -83,14 +85,7 @@ class Project:
         """Save the config if one was built, and run the workflow."""
         if self.config:
             self.save()
-        return subprocess.run(
-            self.command(*arguments, **options),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+        return warm.run(self.command(*arguments, **options), self.folder, self.environment)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the workflow in a session of its own."""

@@ -125,6 +125,11 @@ class Project:
         return dict(json.loads((directory / "status.json").read_text()))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take long first, so that all workers end at about the same time."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "project")

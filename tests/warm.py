@@ -30,6 +30,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+BEGIN = ("PYTHON", "LD_", "LC_", "LANG")  # variables that Python looks at when it begins
 LARGEST = 1 << 20  # bytes of a request
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 IMPORTED = (
@@ -110,7 +111,7 @@ def run(
 def _is_like_here(env: Mapping[str, str]) -> bool:
     """Tell whether Python would begin there as it did here."""
     theirs, ours = (
-        {name: value for name, value in one.items() if name.startswith(("PYTHON", "LD_"))}
+        {name: value for name, value in one.items() if name.startswith(BEGIN)}
         for one in (env, os.environ)
     )
     return theirs == ours and "ENSEMAKE_COLD" not in env
@@ -147,6 +148,7 @@ def _server() -> Server:
 def serve(listening: socket.socket, end: int) -> dict[str, Any] | None:
     """Fork for each request, and return it in the child; None in the end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever waits for an answer heeds it
     while end not in (ready := select.select([listening, end], [], [])[0]):
         line, _ = ready[0].accept()
         if not _fork():
@@ -168,6 +170,7 @@ def _answer(line: socket.socket) -> dict[str, Any]:
     data, files, _, _ = socket.recv_fds(line, LARGEST, 3)
     child = _fork()
     if not child:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         line.close()
         for number, file in enumerate(files):
             os.dup2(file, number)
@@ -188,6 +191,7 @@ def become(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    tempfile.tempdir = None  # to be asked anew
     sys.executable = request["python"]
     words = request["words"]
     is_safe, words = words[0] == "-P", words[words[0] == "-P" :]

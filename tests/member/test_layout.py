@@ -70,27 +70,33 @@ def test_leftovers_of_sub_folders_are_found_and_pruned(tmp_path: Path) -> None:
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("batch", [None, {"size": 2}])
-def test_a_run_with_members_in_sub_folders(project: Project, batch: dict[str, int] | None) -> None:
-    settings = project.ensemble(**({"batch_settings": batch} if batch else {}))
-    settings["run_settings"]["exe_args"] = ["{{ x }}"]
-    ids = [member_id({"x": x}) for x in (1, 2, 3)]
-    one, two = (project.results / "sweep" / name[:2] / name for name in ids[:2])
-    for directory in (one, two):  # as it was left by a run of more than 10,000
-        directory.mkdir(parents=True)
+def test_a_run_with_members_in_sub_folders(project: Project) -> None:
+    both = {"alone": [1, 2, 3], "packed": [4, 5, 6]}
+    ids = {name: [member_id({"x": x}) for x in values] for name, values in both.items()}
+    for name, values in both.items():
+        settings = project.ensemble(name, params={"x": values})
+        settings["run_settings"]["exe_args"] = ["{{ x }}"]
+        for member in ids[name][:2]:  # as it was left by a run of more than 10,000
+            (project.results / name / member[:2] / member).mkdir(parents=True)
+    project.config["ensembles"]["packed"]["batch_settings"] = {"size": 2}
     done = project.run()
     assert done.returncode == 0, done.stderr
-    assert "sweep: all 3 completed" in done.stderr
-    assert project.status(one)["status"] == project.status(two)["status"] == "completed"
-    assert (project.results / "sweep" / ids[2] / "out.json").exists()
-    assert "Nothing to be done" in project.run().stderr
-    (two / "out.json").unlink()
+    for name in both:
+        assert f"{name}: all 3 completed" in done.stderr
+        one, two = (project.results / name / member[:2] / member for member in ids[name][:2])
+        assert project.status(one)["status"] == project.status(two)["status"] == "completed"
+        assert (project.results / name / ids[name][2] / "out.json").exists()
+        (two / "out.json").unlink()
     assert project.run().returncode == 0
-    assert project.ran() == {ids[0]: 1, ids[1]: 2, ids[2]: 1}
-    (one / "run.sh").unlink()
-    asked = project.run(str((one / "run.sh").relative_to(project.folder)))
+    expected = {m: 1 + (i == 1) for members in ids.values() for i, m in enumerate(members)}
+    assert project.ran() == expected
+    assert "Nothing to be done" in project.run().stderr
+    scripts = [project.results / n / ids[n][0][:2] / ids[n][0] / "run.sh" for n in both]
+    for script in scripts:
+        script.unlink()
+    asked = project.run(*(str(script.relative_to(project.folder)) for script in scripts))
     assert asked.returncode == 0, asked.stderr
-    assert (one / "run.sh").exists()
+    assert all(script.exists() for script in scripts)
 
 
 @pytest.mark.workflow

@@ -17,24 +17,27 @@ def shell(text: str, *arguments: str, **keys: Any) -> dict[str, Any]:
     return {"exe": "bash", "exe_args": ["-c", text, "bash", *arguments], **keys}
 
 
-@pytest.mark.parametrize("batch", [None, {}])
-def test_the_last_command_is_mended_alone(project: Project, batch: Any) -> None:
+def test_the_last_command_is_mended_alone(project: Project) -> None:
     run = [shell(SIMULATE, "{{ x }}"), shell("cat traj; false")]
-    sweep = project.ensemble(run_settings=run, outputs=[], params={"x": [1, 2]})
-    sweep["batch_settings"] = batch
+    both = {"alone": [1, 2], "packed": [3, 4]}
+    for name, x in both.items():
+        project.ensemble(name, run_settings=run, outputs=[], params={"x": x})
+    project.config["ensembles"]["packed"]["batch_settings"] = {}
     done = project.run()
     assert done.returncode == 1
-    rows = project.table()
-    assert {row["reason"] for row in rows} == {"step 2 of 2 (bash): exit code 1"}
+    rows = [row for name in both for row in project.table(name)]
+    assert [row["reason"] for row in rows] == ["step 2 of 2 (bash): exit code 1"] * 4
     run[1] = shell("cat traj; touch analysed")
-    sweep["outputs"] = ["analysed"]
-    sweep["metrics"] = {"x2": {"file": "run.out", "regex": r"^(\d)$"}}
+    for name in both:
+        sweep = project.config["ensembles"][name]
+        sweep["outputs"] = ["analysed"]
+        sweep["metrics"] = {"x2": {"file": "run.out", "regex": r"^(\d)$"}}
     assert project.run().returncode == 0
-    assert [row["x2"] for row in project.table()] == ["1", "2"]
-    assert project.ran() == {"1": 1, "2": 1}
+    assert [row["x2"] for name in both for row in project.table(name)] == ["1", "2", "3", "4"]
+    assert project.ran() == dict.fromkeys("1234", 1)
     run[0] = shell("true;" + SIMULATE, "{{ x }}")
     assert project.run().returncode == 0
-    assert project.ran() == {"1": 2, "2": 2}
+    assert project.ran() == dict.fromkeys("1234", 2)
 
 
 def test_one_that_hangs_is_ended_and_goes_on(project: Project) -> None:

@@ -57,29 +57,6 @@ def test_failures_are_told_and_only_they_run_again(failing: Project) -> None:
         assert text in told
     assert "3 failed" in failed.stdout + failed.stderr
 
-    finished = {x: failing.member(x=x) for x in ("good", "better")}
-    before = {x: snapshot(folder) for x, folder in finished.items()}
-    (failing.folder / "mended").touch()
-    finish(failing)
-    ran = failing.ran()
-    assert {x: ran[failing.member(x=x).name] for x in rows(failing)} == {
-        "good": 1, "better": 1, "exit": 2, "signal": 2, "forget": 2,
-    }  # fmt: skip
-    assert {x: snapshot(folder) for x, folder in finished.items()} == before
-    assert {row["status"] for row in failing.table()} == {"completed"}
-    assert failing.status(failing.member(x="exit"))["attempt"] == 2
-
-
-def test_failing_again_changes_nothing_that_is_done(failing: Project) -> None:
-    assert failing.run().returncode == 1
-    before = snapshot(failing.member(x="good"))
-    assert failing.run().returncode == 1
-    assert snapshot(failing.member(x="good")) == before
-    assert failing.ran()[failing.member(x="good").name] == 1
-
-
-def test_results_target_does_not_run_members(failing: Project) -> None:
-    failing.run()
     count = failing.ran()
     (failing.results / "sweep/results.csv").unlink()
     told = failing.run("results")
@@ -87,6 +64,20 @@ def test_results_target_does_not_run_members(failing: Project) -> None:
     assert "3 failed" in told.stdout
     assert len(failing.table()) == 5
     assert failing.ran() == count
+
+    finished = {x: failing.member(x=x) for x in ("good", "better")}
+    before = {x: snapshot(folder) for x, folder in finished.items()}
+    assert failing.run().returncode == 1
+    assert {x: snapshot(folder) for x, folder in finished.items()} == before
+    (failing.folder / "mended").touch()
+    finish(failing)
+    ran = failing.ran()
+    assert {x: ran[failing.member(x=x).name] for x in rows(failing)} == {
+        "good": 1, "better": 1, "exit": 3, "signal": 3, "forget": 3,
+    }  # fmt: skip
+    assert {x: snapshot(folder) for x, folder in finished.items()} == before
+    assert {row["status"] for row in failing.table()} == {"completed"}
+    assert failing.status(failing.member(x="exit"))["attempt"] == 3
 
 
 def test_results_before_anything_ran(failing: Project) -> None:
@@ -125,16 +116,9 @@ def test_a_member_that_stops_the_disk(project: Project) -> None:
     assert project.table()[0]["status"] == "completed"
 
 
-def test_a_damaged_status_is_no_success(project: Project) -> None:
-    project.ensemble()
-    finish(project)
-    (project.member(x=1) / "status.json").write_text('{"status": "comple')
-    (project.member(x=2) / "status.json").write_text("")
-    finish(project)
-    assert sorted(project.ran().values()) == [1, 2, 2]
-
-
-def test_metrics_that_are_absent_are_told(project: Project) -> None:
+def test_metrics_that_are_absent_are_told_and_a_damaged_status_is_no_success(
+    project: Project,
+) -> None:
     project.ensemble(
         metrics={
             "value": {"file": "out.json", "key": "value"},
@@ -145,6 +129,11 @@ def test_metrics_that_are_absent_are_told(project: Project) -> None:
     assert {row["value"] for row in project.table()} == {"1.5"}
     assert {row["nothing"] for row in project.table()} == {""}
     assert "no key 'no.such'" in project.table()[0]["reason"]
+
+    (project.member(x=1) / "status.json").write_text('{"status": "comple')
+    (project.member(x=2) / "status.json").write_text("")
+    finish(project)
+    assert sorted(project.ran().values()) == [1, 2, 2]
 
 
 def test_container_runs_inside_the_image(

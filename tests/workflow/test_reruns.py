@@ -26,14 +26,60 @@ def finish(project: Project, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_second_run_has_nothing_to_do(project: Project) -> None:
-    project.ensemble()
+def test_what_runs_no_member_again(project: Project) -> None:
+    """A second run, a template that was touched, other resources, another profile, a new metric."""
+    template = project.write("in.cfg", "x = ;x;\n")
+    settings = project.ensemble(files={"to_configure": ["in.cfg"]}, resources={"mem_mb": 100})
     finish(project)
     assert sum(project.ran().values()) == 3
     before = snapshot(project.results)
-    again = project.run()
-    assert "Nothing to be done" in again.stderr
+    assert "Nothing to be done" in project.run().stderr
     assert snapshot(project.results) == before
+    os.utime(template)
+    assert "Nothing to be done" in project.run().stderr
+
+    settings["resources"] = {"mem_mb": 200, "runtime": 5, "cpus_per_task": 2}
+    settings["run_settings"]["run_command"] = "none"
+    finish(project)
+    assert set(project.ran().values()) == {1}
+    elsewhere = project.run("--dry-run", profile="slurm")
+    assert "Nothing to be done" in elsewhere.stdout + elsewhere.stderr
+
+    settings["metrics"] = {"value": {"file": "out.json", "key": "value"}}
+    finish(project)
+    assert set(project.ran().values()) == {1}
+    assert {row["value"] for row in project.table()} == {"1.5"}
+    assert (project.results / "sweep/plots/value.png").exists()
+
+
+def newly(project: Project, *arguments: str) -> list[int]:
+    """Run, and return how often each of the members that ran did so."""
+    before = project.ran()
+    finish(project, *arguments)
+    return list((project.ran() - before).values())
+
+
+def test_what_is_lost_new_edited_or_forced_runs_and_nothing_else(project: Project) -> None:
+    settings = project.ensemble()
+    assert newly(project) == [1] * 3
+    (project.member(x=1) / "out.json").unlink()
+    shutil.rmtree(project.member(x=2))
+    assert newly(project) == [1] * 2
+    names = {project.member(x=1).name, project.member(x=2).name}
+    assert {name for name, count in project.ran().items() if count == 2} == names
+
+    old = set(project.ran())
+    settings["params"] = {"x": [1, 2, 3, 4]}
+    assert newly(project, "results/exp/sweep/results.csv") == [1]  # also if only this is asked for
+    settings["replicas"] = 2
+    assert newly(project) == [1] * 4
+    assert len(project.ran()) == 8
+    assert old < set(project.ran())
+
+    project.write("code.py", (project.folder / "code.py").read_text() + "# edited\n", mode=0o755)
+    assert newly(project) == [1] * 8
+    assert newly(project, "--forcerun", "sweep") == [1] * 8
+    assert "Nothing to be done" in project.run().stderr
 
 
 def test_insert_a_value_and_reorder_keys(project: Project) -> None:
@@ -63,83 +109,6 @@ def test_edited_template_reruns_its_ensemble_only(project: Project) -> None:
     assert {name for name, count in project.ran().items() if count == 2} == ones
     assert sum((project.ran() - old).values()) == 3
     assert (project.member("one", x=2) / "in.cfg").read_text() == "x: 2\n"
-
-
-def test_touching_a_template_reruns_nothing(project: Project) -> None:
-    template = project.write("in.cfg", "x = ;x;\n")
-    project.ensemble(files={"to_configure": ["in.cfg"]})
-    finish(project)
-    os.utime(template)
-    assert "Nothing to be done" in project.run().stderr
-
-
-def test_edited_program_reruns(project: Project) -> None:
-    project.ensemble()
-    finish(project)
-    project.write("code.py", (project.folder / "code.py").read_text() + "# edited\n", mode=0o755)
-    finish(project)
-    assert set(project.ran().values()) == {2}
-
-
-def test_resources_launcher_and_profile_rerun_nothing(project: Project) -> None:
-    settings = project.ensemble(resources={"mem_mb": 100})
-    finish(project)
-    settings["resources"] = {"mem_mb": 200, "runtime": 5, "cpus_per_task": 2}
-    settings["run_settings"]["run_command"] = "none"
-    finish(project)
-    assert set(project.ran().values()) == {1}
-    elsewhere = project.run("--dry-run", profile="slurm")
-    assert "Nothing to be done" in elsewhere.stdout + elsewhere.stderr
-
-
-def test_more_random_members_keep_the_old_ones(project: Project) -> None:
-    settings = project.ensemble(
-        params={"x": {"range": [0, 1000]}, "y": [1, 2]}, perm_strategy="random", n_models=3
-    )
-    finish(project)
-    old = set(project.ran())
-    settings["n_models"] = 5
-    finish(project)
-    assert old < set(project.ran())
-    assert set(project.ran().values()) == {1}
-    assert len(project.ran()) == 5
-
-
-def test_raised_replicas_keep_the_old_members(project: Project) -> None:
-    settings = project.ensemble()
-    finish(project)
-    settings["replicas"] = 2
-    finish(project)
-    assert len(project.ran()) == 6
-    assert set(project.ran().values()) == {1}
-
-
-def test_lost_output_or_directory_runs_again(project: Project) -> None:
-    project.ensemble()
-    finish(project)
-    (project.member(x=1) / "out.json").unlink()
-    shutil.rmtree(project.member(x=2))
-    finish(project)
-    names = {project.member(x=1).name, project.member(x=2).name}
-    assert {name for name, count in project.ran().items() if count == 2} == names
-
-
-def test_asking_for_the_table_by_name_runs_what_is_pending(project: Project) -> None:
-    settings = project.ensemble()
-    finish(project)
-    settings["params"] = {"x": [1, 2, 3, 4]}
-    finish(project, "results/exp/sweep/results.csv")
-    assert len(project.ran()) == 4
-
-
-def test_new_metric_only_collects(project: Project) -> None:
-    settings = project.ensemble()
-    finish(project)
-    settings["metrics"] = {"value": {"file": "out.json", "key": "value"}}
-    finish(project)
-    assert set(project.ran().values()) == {1}
-    assert {row["value"] for row in project.table()} == {"1.5"}
-    assert (project.results / "sweep/plots/value.png").exists()
 
 
 def test_removed_member_stays_on_disk_until_pruned(project: Project) -> None:
@@ -197,21 +166,14 @@ def test_model_and_ensemble_share_one_file(project: Project) -> None:
     assert project.table("hello-world")[0]["status"] == "completed"
 
 
-def test_forced_members_run_again(project: Project) -> None:
-    project.ensemble()
-    finish(project)
-    finish(project, "--forcerun", "sweep")
-    assert set(project.ran().values()) == {2}
-    assert "Nothing to be done" in project.run().stderr
-
-
 @pytest.fixture
 def slow(project: Project) -> Project:
-    """Members that take half a second each, and note when they start and end."""
+    """Members that take half a second each, or wait, and note when they start and end."""
     code = (
         "#!/bin/bash\n"
         'echo "$(basename "$PWD")" >> "$RAN_LOG.started"\n'
-        'sleep "${SLEEP:-0.7}"\n'
+        "sleep 0.7\n"
+        'until [ -z "$WAITS" ] || [ -e "$RAN_LOG.go" ]; do sleep 0.1; done\n'
         'basename "$PWD" >> "$RAN_LOG"\ntouch out.json\n'
     )
     project.write("code.py", code, mode=0o755)
@@ -257,7 +219,7 @@ def test_kill_9_of_everything(slow: Project, reap: list[subprocess.Popen[str]]) 
 def test_interrupt_and_go_on(
     slow: Project, reap: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLEEP", "60")  # on a busy machine too, the signal comes before their end
+    monkeypatch.setenv("WAITS", "1")  # on a busy machine too, the signal comes before their end
     process = slow.start()
     reap.append(process)
     wait_for(slow.folder / "ran.log.started", 2)
@@ -265,7 +227,7 @@ def test_interrupt_and_go_on(
     output, _ = process.communicate()
     assert process.returncode != 0, output
     assert "Traceback" not in output
-    monkeypatch.delenv("SLEEP")
+    monkeypatch.delenv("WAITS")
     finish(slow)
     assert len(slow.ran()) == 6
     assert set(slow.ran().values()) == {1}
@@ -274,7 +236,7 @@ def test_interrupt_and_go_on(
 def test_two_runs_at_once(
     slow: Project, reap: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLEEP", "4")
+    monkeypatch.setenv("WAITS", "1")
     first = slow.start()
     reap.append(first)
     wait_for(slow.folder / "ran.log.started", 1)
@@ -282,6 +244,8 @@ def test_two_runs_at_once(
     assert second.returncode == 1
     assert f"sweep is being run by process {first.pid} on " in second.stderr
     assert "Traceback" not in second.stderr
+    assert not slow.ran()
+    slow.write("ran.log.go", "")
     output, _ = first.communicate()
     assert first.returncode == 0, output
     assert set(slow.ran().values()) == {1}

@@ -27,18 +27,20 @@ def config(**env_vars: object) -> Config:
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("batch", [{}, {"batch_settings": {}}], ids=["alone", "batch"])
 def test_a_variable_is_passed_on_and_written_nowhere(
-    project: Project, monkeypatch: pytest.MonkeyPatch, batch: dict[str, object]
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env_vars = {"NAME": {"from_env": "TOKEN"}, "OTHER": "hunter2"}
-    project.ensemble(run_settings={**TELL, "env_vars": env_vars}, outputs=[], **batch)
+    run = {**TELL, "env_vars": env_vars}
+    project.ensemble("alone", run_settings=run, outputs=[])
+    project.ensemble("packed", run_settings=run, outputs=[], batch_settings={})
     failed = project.run()
     assert failed.returncode == 1
-    assert "the environment has no TOKEN" in failed.stderr
+    assert failed.stderr.count("the environment has no TOKEN") >= 2
     monkeypatch.setenv("TOKEN", "very-secret")
     assert project.run().returncode == 0
-    assert (project.member(x=1) / "run.out").read_text().strip() == "18"
+    for name in ("alone", "packed"):
+        assert (project.member(name, x=1) / "run.out").read_text().strip() == "18"
     assert project.run("--report", "report.html").returncode == 0
     files = [path for path in project.folder.rglob("*") if path.is_file()]
     holding = {path for path in files if b"very-secret" in path.read_bytes()}

@@ -49,10 +49,6 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "the store starts empty; leave it out, or colocated_db",
     ),
-    "several nodes": (
-        {"models": {"a": {**RUN, "colocated_db": {}, "resources": {"nodes": 2, "tasks": 2}}}},
-        "a.colocated_db: its server is on one node, and a member runs on several; share a store",
-    ),
     "directive of a member's own": (
         {"models": {"a": {**RUN, "colocated_db": {"settings": {"port": 1}}}}},
         "port has a key of its own",

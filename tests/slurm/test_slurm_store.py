@@ -11,8 +11,9 @@ pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
 CODE = """\
 import os, sys, redis
-for name in ("ENSEMAKE_STORE", "SSDB"):  # by the network, and by the socket that each node has
-    store = redis.Redis.from_url(os.environ[name], socket_timeout=60)
+places = {"ENSEMAKE_STORE": os.environ["ENSEMAKE_STORE"], "SSDB": "redis://" + os.environ["SSDB"]}
+for name, url in places.items():  # with the password, and without it
+    store = redis.Redis.from_url(url, socket_timeout=60)
     if sys.argv[1] == "put":
         store.execute_command("AI.TENSORSET", sys.argv[2] + name, "INT8", 3, "BLOB", b"123")
         store.rpush("there" + name, os.environ["SLURMD_NODENAME"])

@@ -187,7 +187,8 @@ class Leader:
 
     @property
     def _awaits_store(self) -> bool:
-        return any(not store.is_ready for _, store in self._stores)
+        owed = any(agent.owed for agent in self._agents.values())
+        return owed or any(not store.is_ready for _, store in self._stores)
 
     def _incomplete(self) -> list[Item]:
         """Skipping costs a read here, and a bash if run.sh were left to find out."""
@@ -226,7 +227,7 @@ class Leader:
         self._is_crowded = len(places) > 1 or len(names) > len(set(names))
         first = [slot for name, cut in places.items() for slot in cut[: members[name]]]
         used = {slot.nodes[0] for slot in first if len(slot.nodes) == 1}
-        if self._shared:  # an agent has the store's socket there
+        if self._shared:  # an agent vouches there
             used.update(name for slot in first for name in slot.nodes)
         by_name = {node.name: node for node in nodes}
         for name in sorted(used - {self._own}) if self._left else ():
@@ -387,8 +388,8 @@ class Leader:
         self._processes.others |= store.pids
         if store.is_ready and not was_ready:
             for agent in self._agents.values():
-                for link in store.links(agent.node):
-                    agent.relay(link)
+                for link in store.links:
+                    agent.vouch(link)
         if fault:
             self._selector.unregister(store)
             self._lose_store(store.name, fault)

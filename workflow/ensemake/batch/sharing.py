@@ -94,21 +94,17 @@ def shared_store(shared: Shared, nodes: Sequence[Node]) -> Served:
         If that cannot be.
     """
     if shared.checkpoint:
-        return Joined(Path(shared.checkpoint), _has_others(nodes))
+        return Joined(Path(shared.checkpoint))
     return own_store(shared, nodes)
 
 
-def own_store(
-    shared: Shared, nodes: Sequence[Node], reach: bool = False, lets_in: bool = False
-) -> Store | Cluster:
+def own_store(shared: Shared, nodes: Sequence[Node], reach: bool = False) -> Store | Cluster:
     """Start a store on these nodes.
 
     Parameters
     ----------
     reach
         Whether programs elsewhere use it too.
-    lets_in
-        Whether its user's programs on this machine need no password at its port.
 
     Raises
     ------
@@ -119,7 +115,7 @@ def own_store(
     has_others = reach or _has_others(nodes)
     given = (shared.name, shared.settings, folders, shared.is_loaded, has_others)
     if shared.settings.nodes == 1:
-        return Store(*given, lets_in=lets_in)
+        return Store(*given)
     own, homes = own_node(os.environ, list(nodes)), filter(None, homes_of(shared, nodes))
     return Cluster(*given, [_home(node, own, folders.state) for node in homes])
 

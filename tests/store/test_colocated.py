@@ -51,7 +51,7 @@ class Member:
     def write(self, *codes: str, goes_far: bool = False, **own: Any) -> None:
         """Write its run.sh, of a command for each code; `own` are keys of its store."""
         steps = [
-            Step(["python", "-c", code], digest=f"{number}-a", passes_door=goes_far)
+            Step(["python", "-c", code], digest=f"{number}-a", is_vouched=goes_far)
             for number, code in enumerate(codes)
         ]
         words = keeper_words(Colocated(**own))

@@ -330,7 +330,7 @@ def _command(
         digest=digest,
         launch=launch_lines(run, needs(settings, values), others, told_names(settings)),
         several=bool(others),
-        passes_door=_goes_far(settings, values),
+        is_vouched=_goes_far(settings, values),
         environment=environment(run, values),
         passed=passed(run),
         stdin=stdin(run, values),

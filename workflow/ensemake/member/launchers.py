@@ -24,7 +24,7 @@ HOST_OPTIONS = {"machinefile", "hostfile", "hosts", "host", "f", "H"}
 Needs = Mapping[str, int]  # nodes, tasks, cpus_per_task of one member
 
 # Words before a program that may be on another node than its member's own store; see run.bash.
-DOOR = '${_ensemake_door[@]+"${_ensemake_door[@]}"}'
+VOUCHED = '${_ensemake_vouched[@]+"${_ensemake_vouched[@]}"}'
 
 NO_LAUNCHER = "echo 'ensemake: {tasks} tasks want srun, mpirun or mpiexec; none is here' >&2"
 
@@ -169,7 +169,7 @@ def _by_rank(
     further = " ".join(quote(word) for words in others for word in words)
     whole = _array(launcher, settings, needs)
     return (
-        f"{whole}; _ensemake_launch+=({DOOR} bash -pc {quote(text)} bash); "
+        f"{whole}; _ensemake_launch+=({VOUCHED} bash -pc {quote(text)} bash); "
         f"_ensemake_further=({further})"
     )
 
@@ -177,7 +177,7 @@ def _by_rank(
 def _part(launcher: str, other: Program, sizes: Needs, command: Sequence[str]) -> str:
     size = _size(launcher, {**sizes, "tasks": other.tasks})
     options = option_words(launcher, other.run_args)
-    words = [*map(quote, [*size, *options]), *_place(launcher), DOOR, *map(quote, command)]
+    words = [*map(quote, [*size, *options]), *_place(launcher), VOUCHED, *map(quote, command)]
     return " ".join(words)
 
 

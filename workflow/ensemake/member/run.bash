@@ -482,7 +482,7 @@ _ensemake_is_spread() { # succeed if a member that may have several nodes does
 _ensemake_store_open() {
   _ensemake_spread=
   if ((${#_ensemake_voucher[@]})) && _ensemake_is_spread; then
-    _ensemake_spread=spread _ensemake_door=("${_ensemake_voucher[@]}")
+    _ensemake_spread=spread _ensemake_vouched=("${_ensemake_voucher[@]}")
   fi
   trap : USR2 # it is heard
   trap _ensemake_store_close EXIT

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 
 from ensemake.config.container import Container
-from ensemake.member.launchers import DOOR
+from ensemake.member.launchers import VOUCHED
 from ensemake.member.layout import OWN
 
 HEAD = """\
@@ -64,7 +64,7 @@ _ensemake_{name}() {{
 {lines}
   exec ${{_ensemake_given[@]+/usr/bin/env "${{_ensemake_given[@]}}"}} \\
     ${{_ensemake_timeout[@]+"${{_ensemake_timeout[@]}}"}} \\
-    ${{_ensemake_launch[@]+"${{_ensemake_launch[@]}}"}} {door}{command}
+    ${{_ensemake_launch[@]+"${{_ensemake_launch[@]}}"}} {vouched}{command}
 }}
 """
 
@@ -103,7 +103,7 @@ class Step:
     stdin: str | None = None
     container: Container | None = None
     several: bool = False  # the launch lines set the words of further programs
-    passes_door: bool = False  # to a store of the member's own, from other nodes
+    is_vouched: bool = False  # lets its processes on other nodes into the member's own store
 
     @property
     def name(self) -> str:
@@ -229,7 +229,7 @@ def _wanted(run: RunScript) -> list[str]:
 def _step(name: str, command: Step) -> str:
     further = FURTHER if command.several else ""
     inside = '"${_ensemake_container[@]}" ' if command.container else ""
-    door = f"{DOOR} " if command.passes_door else ""
+    vouched = f"{VOUCHED} " if command.is_vouched else ""
     text = None if command.stdin is None else command.stdin.removesuffix("\n")
     given = "" if text is None else f" <<<{quote(text)}"  # bash ends it with a line end
     lines = [
@@ -241,7 +241,7 @@ def _step(name: str, command: Step) -> str:
         *(_contained(command.container) if command.container else []),
     ]
     words = f"{inside}{quoted_words(command.words)}{further}{given}"
-    return STEP.format(name=name, lines="\n".join(lines), door=door, command=words)
+    return STEP.format(name=name, lines="\n".join(lines), vouched=vouched, command=words)
 
 
 def digest_in(text: str) -> str | None:
@@ -258,7 +258,7 @@ def commands_in(text: str) -> list[str]:
     for body in re.findall(r"(?ms)^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", own or rest):
         launchers = re.findall(launched, body, re.MULTILINE)
         command = body.partition('"${_ensemake_launch[@]}"} ')[2].removesuffix("\n")
-        command = command.removeprefix(f"{DOOR} ")
+        command = command.removeprefix(f"{VOUCHED} ")
         found.append(" ".join(filter(None, [*launchers[:1], command])))
     return found
 

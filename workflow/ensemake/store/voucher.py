@@ -39,14 +39,15 @@ class Voucher:
             raise ConnectionRefusedError(f"{link.address}:{link.gate} takes no voucher")
         self._line.settimeout(None)
         self._line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._here = self._line.getsockname()[0]
         self._thread = Thread(target=self._answer, daemon=True)
         self._thread.start()
 
     def _answer(self) -> None:
-        here, server = self._line.getsockname()[0], (self._link.address, self._link.port)
-        with suppress(OSError):
+        server = self._link.address, self._link.port
+        with suppress(OSError, ValueError):
             for port in self._line.makefile("rb"):
-                self._line.sendall(b"1" if is_own((here, int(port)), server) else b"0")
+                self._line.sendall(b"1" if is_own((self._here, int(port)), server) else b"0")
 
     def wait(self) -> None:
         """Wait until the keeper is gone."""

@@ -196,7 +196,7 @@ def test_several_stores_on_two_nodes(project: SlurmProject) -> None:
     code = """\
 import os, redis, sys
 def store(name):
-    assert redis.Redis.from_url(os.environ["SSDB_" + name]).ping()
+    assert redis.Redis.from_url("redis://" + os.environ["SSDB_" + name]).ping()
     return redis.Redis.from_url(os.environ["ENSEMAKE_STORE_" + name], socket_timeout=60)
 if len(sys.argv) > 1:
     store("one").rpush("x", os.environ["SLURMD_NODENAME"])

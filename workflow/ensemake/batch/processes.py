@@ -142,7 +142,7 @@ def recorded(directory: str) -> dict[str, object]:
 
 def _spawn(task: Task) -> int:
     words = task.command or ["bash", "-p", os.path.join(task.directory, "run.sh")]
-    with _locked(task.directory) as lock:
+    with locked(task.directory) as lock:
         return os.posix_spawnp(
             words[0],
             list(words),
@@ -157,7 +157,7 @@ def _spawn(task: Task) -> int:
 
 
 @contextlib.contextmanager
-def _locked(directory: str) -> Iterator[int | None]:
+def locked(directory: str) -> Iterator[int | None]:
     """Lock a member for its run.sh, which inherits the descriptor; None if run.sh has to try.
 
     For run.sh it is a program to start, a quarter of what a member that does nothing costs.

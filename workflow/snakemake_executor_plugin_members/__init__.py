@@ -42,7 +42,7 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake's own has no 
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberJob:
     """What is to be run, with what is added to the environment, and where its words go."""
 
     words: list[str]
@@ -56,9 +56,9 @@ class Member:
         return os.path.dirname(script) if program == "bash" else ""
 
 
-def member_of(job: Any) -> Member:
+def member_of(job: Any) -> MemberJob:
     """Return what the shell command of a member's job says (see ``run.smk``)."""
-    return Member([*job.params.command], dict(_environ(job)), str(job.log))
+    return MemberJob([*job.params.command], dict(_environ(job)), str(job.log))
 
 
 def _environ(job: Any) -> Iterator[tuple[str, str]]:
@@ -72,7 +72,7 @@ def _environ(job: Any) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def run_member(member: Member) -> None:
+def run_member(member: MemberJob) -> None:
     """Run a member.
 
     Raises
@@ -80,12 +80,12 @@ def run_member(member: Member) -> None:
     SpawnedJobError
         If it fails; run.sh has said why.
     """
-    _, status = os.waitpid(start(member), 0)
+    _, status = os.waitpid(start_member(member), 0)
     if status:
         raise SpawnedJobError
 
 
-def start(member: Member) -> int:
+def start_member(member: MemberJob) -> int:
     """Return the id of its process, in our group: Ctrl-C is for it as well."""
     with locked(member.directory) if member.directory else nullcontext() as lock:
         own = [(DUPLICATE, lock, LOCK)] if lock else []

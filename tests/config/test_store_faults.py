@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.yamlfile import Document
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ensemake import Experiment, UnsupportedError
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.yamlfile import Document
 
 CODE = """\

@@ -8,7 +8,7 @@ from typing import Any
 from ensemake.check.attempts import attempt, attempt_params
 from ensemake.check.outcomes import metric_name_problems, named_columns, plot_problems
 from ensemake.check.sources import source_path
-from ensemake.check.texts import all_words
+from ensemake.check.texts import all_words, without_line
 from ensemake.config.faults import Problem
 from ensemake.config.reserved import COLUMNS
 from ensemake.config.scalars import Scalar
@@ -93,10 +93,6 @@ def _filled(text: object, values: Mapping[str, Scalar]) -> str:
         return filled([text], values)[0]
     except ValueError as error:
         raise ValueError(without_line(text, error)) from None
-
-
-def without_line(text: object, error: ValueError) -> str:
-    return str(error).removeprefix("" if "\n" in str(text) else "line 1: ")
 
 
 def _resource(key: str, value: Resource, values: Mapping[str, Scalar]) -> None:

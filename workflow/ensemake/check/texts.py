@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from ensemake.check.attempts import attempt
-from ensemake.check.first_member import without_line
 from ensemake.config.faults import KeyPath, Problem, did_you_mean
 from ensemake.config.run import RunSettings, Variable
 from ensemake.config.schema import Ensemble, Model
@@ -124,3 +123,8 @@ def _undefined(
         return
     for name in unknown:
         yield path, f"{name!r} is no parameter{did_you_mean(name, known)}"
+
+
+def without_line(text: object, error: ValueError) -> str:
+    """Return a message of jinja's; of a text of one line without its number."""
+    return str(error).removeprefix("" if "\n" in str(text) else "line 1: ")

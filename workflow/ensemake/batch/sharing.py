@@ -3,11 +3,13 @@
 import fcntl
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import IO
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, own_node, workload_manager
@@ -76,8 +78,17 @@ def _store_lock(store: Shared) -> Iterator[None]:
     state.mkdir(parents=True, exist_ok=True)
     with open(state / "store.lock", "ab") as lock:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock, store.name)
         yield
+
+
+def _wait_for(lock: IO[bytes], name: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        words = f"{name}: another job has it, or a script that cannot be reached; waiting for that"
+        print(f"ensemake: {words} to end", file=sys.stderr, flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def going_on(shared: Shared, skipped: int) -> Shared:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from tempfile import mkdtemp
 from typing import Any
 
 from ensemake.config.database import Database
@@ -19,6 +18,7 @@ from ensemake.store.checkpoint import CHECKPOINT
 from ensemake.store.keeper import Order
 from ensemake.store.link import Link
 from ensemake.store.news import NEWS
+from ensemake.store.private import private_folder
 from ensemake.store.program import find_server, tensor_module
 from ensemake.store.saved import prepare
 from ensemake.store.seats import Seat
@@ -29,7 +29,6 @@ START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " 
 )
 KEEPER = [sys.executable, "-c", START]
 LOG = "server{}.log"
-LOCAL = ("/dev/shm", "/tmp")  # of each node alone; the path is what SmartRedis and a socket take
 
 
 @dataclass(frozen=True)
@@ -270,8 +269,3 @@ def of_keys(prefix: str, reads: Sequence[str]) -> dict[str, str]:
     """Return the variables that tell a SmartRedis client of prefixes of keys."""
     keys = {"SSKEYOUT": prefix, "SSKEYIN": ",".join(reads)}
     return {name: value for name, value in keys.items() if value}
-
-
-def private_folder() -> str:
-    """Return a new folder on this machine, its user's alone."""
-    return mkdtemp(prefix="ensemake-", dir=next(f for f in LOCAL if os.access(f, os.W_OK)))

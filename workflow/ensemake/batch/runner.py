@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, allocation, own_node, workload_manager
+from ensemake.batch.log import say
 from ensemake.batch.node_agent import Agent, forget_step, serve
 from ensemake.batch.placement import Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
@@ -97,12 +98,6 @@ class Progress:
             f"{self.entity}: {done} of {self._total} done, {running} running, "
             f"{over - done} failed, {self._total - over - running} left"
         )
-
-
-def say(text: str) -> None:
-    """Print to the log; members run on where that is on a full disk."""
-    with contextlib.suppress(OSError):
-        os.write(sys.stderr.fileno(), f"ensemake: {text}\n".encode(errors="replace"))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,6 +12,7 @@ from typing import IO
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, own_node, workload_manager
+from ensemake.batch.log import say
 from ensemake.batch.node_agent import command
 from ensemake.member.plan import Plan, Planned, Shared, key_prefix
 from ensemake.member.state import read_status
@@ -86,8 +86,7 @@ def _wait_for(lock: IO[bytes], name: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        words = f"{name}: another job has it, or a script that cannot be reached; waiting for that"
-        print(f"ensemake: {words} to end", file=sys.stderr, flush=True)
+        say(f"{name}: another job has it, or a script that cannot be reached; waiting for its end")
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 

@@ -261,9 +261,13 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         markers = self._markers(active_jobs)
         verdicts = [(info, self._judged(info, found, markers)) for info in active_jobs]
         self._note_changes(verdicts, found, markers)
-        hopeless = [info for info, judged in verdicts if judged.outcome is JobEnd.HOPELESS]
-        if hopeless:
-            self._manager.delete([str(info.external_jobid) for info in hopeless])
+        stuck = [
+            str(info.external_jobid)
+            for info, judged in verdicts
+            if judged.is_stuck or judged.outcome is JobEnd.HOPELESS
+        ]
+        if stuck:
+            self._manager.delete(stuck)
         for info, judged in verdicts:
             if judged.outcome is JobEnd.WAIT:
                 yield info
@@ -280,8 +284,11 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
             self._warned.discard(away)
         return found
 
-    def _markers(self, active_jobs: list[SubmittedJobInfo]) -> dict[str, Marker]:
-        """Return what jobs have written down, by their ids; after the look, or it may be older."""
+    def _markers(self, active_jobs: list[SubmittedJobInfo]) -> dict[Path, Marker]:
+        """Return what jobs have written down; after the look, or it may be older.
+
+        Not by their ids: a manager that has lost its memory gives them out again.
+        """
         with os.scandir(self._folder) as entries:
             there = {entry.name for entry in entries if entry.name.endswith(".exit")}
         found = {}
@@ -292,22 +299,30 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
                 with suppress(OSError):
                     marker = jobscript.marker_in(path.read_text())
                     if marker and marker.owner == info.external_jobid:
-                        found[marker.owner] = marker
+                        found[path] = marker
         return found
 
     def _judged(
-        self, info: SubmittedJobInfo, found: Listing | None, markers: dict[str, Marker]
+        self, info: SubmittedJobInfo, found: Listing | None, markers: dict[Path, Marker]
     ) -> Verdict:
         """Return what has become of a job."""
-        job_id, manager = str(info.external_jobid), self._manager
-        marker = markers.get(job_id)
+        assert info.aux is not None
+        manager, marker = self._manager, markers.get(info.aux["ticket"].paths.marker)
         if found is None:
             return manager.verdict({}, marker)
-        record = manager.record(found, job_id)
+        record = self._record(found, info)
         if record is None and not (marker and marker.code == 0):
-            record = manager.record(self._past(found), job_id)
-        self._tell(record or {}, job_id)
+            record = self._record(self._past(found), info)
+        self._tell(record or {}, str(info.external_jobid))
         return self._believed(info, manager.verdict(record, marker))
+
+    def _record(self, found: Listing, info: SubmittedJobInfo) -> Record | None:
+        """Return the record of a job, none if its id is another job's by now."""
+        assert info.aux is not None
+        record = self._manager.record(found, str(info.external_jobid))
+        name = self._manager.job_name(record or {})
+        is_other = bool(name) and not info.aux["log"].name.startswith(f"{name}.")
+        return None if is_other else record
 
     def _past(self, found: Listing) -> Listing:
         """Return what is remembered of jobs that are not listed; asked once for each listing."""
@@ -345,11 +360,13 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         self,
         verdicts: list[tuple[SubmittedJobInfo, Verdict]],
         found: Listing | None,
-        markers: dict[str, Marker],
+        markers: dict[Path, Marker],
     ) -> None:
         """Ask more rarely while nothing changes; soon about jobs whose marker is not all."""
         waiting = {
-            str(info.external_jobid) for info, judged in verdicts if judged.outcome is JobEnd.WAIT
+            info.aux["ticket"].paths.marker
+            for info, judged in verdicts
+            if info.aux and judged.outcome is JobEnd.WAIT
         }
         if found is None:
             if waiting & markers.keys():

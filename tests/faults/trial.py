@@ -13,9 +13,9 @@ from pathlib import Path
 
 import invariants
 from folder import Folder
-from kinds import BESIDE, SECOND, SNAKEMAKE_QUESTIONS, WHOLE, Kind
+from kinds import AWAY_KILL, BESIDE, CRASH, FORGET, SECOND, SNAKEMAKE_QUESTIONS, WHOLE, Kind
 from processes import MARK, Process, alive
-from setups import PATIENCE_S, Place
+from setups import AWAY_S, PATIENCE_S, Place
 
 LOOK_S = 0.05
 AGAIN = 6  # runs until all is done, at most: two members fail once, and some may be cancelled
@@ -103,7 +103,7 @@ class Trial:
 
     def _end(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for a process, looking meanwhile; its exit code."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + PATIENCE_S + self.kind.is_outage * AWAY_S[1]
         while process.poll() is None:
             self._look()
             if time.monotonic() > until:
@@ -144,7 +144,7 @@ class Trial:
         if self.kind.target == "nothing":
             return "nothing"
         began = time.monotonic()
-        if self.kind.target not in (*WHOLE, BESIDE):
+        if self.kind.target not in (*WHOLE, BESIDE) and not self.kind.is_outage:
             self._wait_for_kind(live)
             self._wait(live, time.monotonic() + self.random.uniform(0, span.members))
         else:
@@ -155,6 +155,8 @@ class Trial:
         if self.kind.target == BESIDE:
             self._ask(live)
             return f"{self.kind.event}, {when}"
+        if self.kind.is_outage:
+            return f"{self.kind.event}, {when}, for {self._outage(live):.0f} s"
         return self._strike(live, when)
 
     def _wait_for_kind(self, live: subprocess.Popen[bytes]) -> list[int]:
@@ -186,6 +188,24 @@ class Trial:
             _kill(pids, signal.SIGCONT)
             when += f", for {seconds:.2f} s"
         return f"SIG{event} to {self.kind.target} {pids[0]}, {when}"
+
+    def _outage(self, live: subprocess.Popen[bytes]) -> float:
+        """Have the controller away for a while; how long."""
+        slurm, event = self.place.slurm, self.kind.event
+        assert slurm is not None
+        seconds = self.random.uniform(*AWAY_S)
+        is_hard = event in (CRASH, FORGET)
+        slurm.stop("slurmctld", signal.SIGKILL if is_hard else signal.SIGTERM)
+        if event == FORGET:
+            slurm.forget()
+        began = time.monotonic()
+        if event == AWAY_KILL:
+            self._wait(live, began + self.random.uniform(0, seconds))
+            _kill([live.pid], signal.SIGKILL)
+        while time.monotonic() < began + seconds:
+            self._look()
+        slurm.start("slurmctld")
+        return seconds
 
     def _ask(self, live: subprocess.Popen[bytes]) -> None:
         event = self.kind.event

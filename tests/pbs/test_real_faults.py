@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.pbs,
     pytest.mark.skipif(not (DAEMONS and server_answers()), reason="no PBS to be disturbed"),
 ]
-AWAY_S = 15
+AWAY_S = 10
 
 # Each member tells its job and its node, waits to be let go, and then does what its name says.
 CODE = """\
@@ -94,29 +94,30 @@ def ran(project: PbsProject) -> dict[str, int]:
 def test_what_is_not_the_end_is_waited_for_and_told_once(project):
     """Held by an operator, suspended, requeued; and a queue that takes no more."""
     members(project, "held", "suspended", "requeued", extra="{{ '-h' if x == 'held' else '' }}")
+    other = PbsProject(project.folder.parent / "other")
+    members(other, "late")
+    set_up('set queue workq max_queued = "[u:PBS_GENERIC=3]"')
     process = project.start()
     wait_for(lambda: started(project, "suspended", "requeued"), process)
+    late = other.start()
     (held,) = asked("qselect", "-h", "u").split()
     manage("qhold", "-h", "s", held)
     manage("qrls", "-h", "u", held)
-    set_up('set queue workq max_queued = "[u:PBS_GENERIC=3]"')
     manage("qsig", "-s", "suspend", job(project, "suspended")[0])
     manage("qrerun", job(project, "requeued")[0])
-    for words in ("is waiting: Job held by", "is waiting: suspended"):
+    troubles = ("is waiting: Job held by", "is waiting: suspended")
+    for words in troubles:
         wait_for(lambda words=words: words in log(project), process)
-    wait_for(lambda: sum(project.ran().values()) == 3, process)
-
-    other = PbsProject(project.folder.parent / "other")
-    members(other, "late")
-    late = other.start()
+    wait_for(lambda: project.ran().total() == 3, process)
     wait_for(lambda: "takes no more jobs now" in log(other), late)
-    let_go(other)
+
     let_go(project)
+    let_go(other)
     manage("qrls", "-h", "s", held)
     manage("qsig", "-s", "resume", job(project, "suspended")[0])
     told, _ = process.communicate(timeout=100)
     assert process.returncode == 0, told
-    assert told.count("is waiting") == 2
+    assert [told.count(words) for words in troubles] == [1, 1]
     assert ran(project) == {"held": 1, "suspended": 1, "requeued": 2}
     late.communicate(timeout=60)
     assert ran(other) == {"late": 1}

@@ -73,7 +73,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         self._warned: set[str] = set()
         self._leftovers: dict[str, leftovers.Leftover] | None = None
         self._environments: set[Path] = set()
-        self._stop = threading.Event()
+        self._stop, self._is_back = threading.Event(), threading.Event()
         # A thread of its own takes what has gathered while it was busy, as few commands as can be;
         # and Ctrl-C interrupts the main thread, not a command whose answer names jobs to remove.
         self._submitter = ThreadPoolExecutor(1)
@@ -240,7 +240,10 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
     def _pause(self, seconds: float) -> bool:
         """Wait before asking again; True to give up, at once if it was for nothing just now."""
         self._note("silence", f"{self._manager.name} does not answer; jobs are submitted later.")
-        return self._is_away or self._stop.wait(seconds)
+        self._is_back.clear()
+        if not (self._is_away or self._stop.is_set()):
+            self._is_back.wait(seconds)
+        return self._is_away or self._stop.is_set()
 
     def _follow(self, ticket: Ticket, job_id: str, log: Path) -> None:
         """Hand a job in the queue over to polling."""
@@ -280,8 +283,9 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         away = f"{self._manager.name} gives no answer about the jobs; asking again."
         if found is None:
             self._note(away, away)
-        else:
+        elif away in self._warned:
             self._warned.discard(away)
+            self._is_back.set()  # what is to be submitted need not wait any longer
         return found
 
     def _markers(self, active_jobs: list[SubmittedJobInfo]) -> dict[Path, Marker]:
@@ -412,6 +416,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
     def cancel(self) -> None:
         """Remove every job from the queue, also one that is just being submitted."""
         self._stop.set()
+        self._is_back.set()
         self._submitter.shutdown(wait=True, cancel_futures=True)
         self.cancel_jobs([])
         self.shutdown()

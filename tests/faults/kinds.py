@@ -10,7 +10,7 @@ WHOLE = ("main", "group", "all")  # Snakemake, its process group, every process 
 BESIDE = "beside"  # not a target: the run is left alone
 SECOND = "a second run"
 CONTROLLER = "slurmctld"  # is away for a while, on a cluster that no other trial has
-AWAY, AWAY_KILL, CRASH, FORGET = "stop", "stop, KILL main", "KILL", "KILL, lose its state"
+AWAY, AWAY_KILL, CRASH, FORGET = "stop", "stop + KILL main", "KILL", "KILL + lose state"
 OUTAGES = (AWAY, AWAY_KILL, CRASH, FORGET)
 SNAKEMAKE_QUESTIONS = {
     "snakemake -n": ("-n",),

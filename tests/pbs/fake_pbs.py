@@ -241,7 +241,7 @@ def live(job_id, job):
         job["run_count"] = 2
         status, comment = run_once(job_id, job, fate)
     if fate == "reused":
-        update(job_id, Job_Name="another")
+        update(job_id, Job_Name="another-0123456789abcdef")
         status = 0
     if fate in ("walltime", "mem", "lost"):
         status = {"walltime": -29, "mem": -27, "lost": -4}[fate]

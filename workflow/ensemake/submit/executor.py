@@ -321,11 +321,14 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         return self._believed(info, manager.verdict(record, marker))
 
     def _record(self, found: Listing, info: SubmittedJobInfo) -> Record | None:
-        """Return the record of a job, none if its id is another job's by now."""
+        """Return the record of a job, none if its id is another one's of ours by now.
+
+        A name of another form is one that the site gives, or somebody has given.
+        """
         assert info.aux is not None
         record = self._manager.record(found, str(info.external_jobid))
         name = self._manager.job_name(record or {})
-        is_other = bool(name) and not info.aux["log"].name.startswith(f"{name}.")
+        is_other = names.is_ours(name) and not info.aux["log"].name.startswith(f"{name}.")
         return None if is_other else record
 
     def _past(self, found: Listing) -> Listing:

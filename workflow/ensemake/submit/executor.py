@@ -63,7 +63,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
     def __post_init__(self) -> None:
         """Check the site and set up the folder."""
         remote = self.workflow.remote_execution_settings
-        self._manager = self.make_manager()
+        self._manager, self._began = self.make_manager(), time.time()
         if remote.immediate_submit:
             raise WorkflowError("This executor does not support --immediate-submit.")
         self._manager.require()
@@ -130,7 +130,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         left = (self._leftovers or {}).pop(ticket.name, None)
         name = self._manager.name
         if leftovers.serves(ticket.paths, ticket.fingerprint, ticket.changing_inputs):
-            left = left or leftovers.finished(ticket.paths, map(str, ticket.job.output))
+            left = left or leftovers.finished(ticket.paths, ticket.job.output, self._began)
             if left:
                 self.logger.info(f"Taking over {name} job {left.job_id} of an earlier run.")
                 self._environments.update(jobscript.environment_in(ticket.paths.script))

@@ -11,7 +11,7 @@ BESIDE = "beside"  # not a target: the run is left alone
 SECOND = "a second run"
 CONTROLLER = "slurmctld"  # is away for a while, on a cluster that no other trial has
 AWAY, AWAY_KILL, CRASH, FORGET = "stop", "stop + KILL main", "KILL", "KILL + lose state"
-OUTAGES = (AWAY, AWAY_KILL, CRASH, FORGET)
+OUTAGES = (AWAY, AWAY_KILL, "STOP", CRASH, FORGET)
 SNAKEMAKE_QUESTIONS = {
     "snakemake -n": ("-n",),
     "snakemake -n -F": ("-n", "-F"),

@@ -13,9 +13,19 @@ from pathlib import Path
 
 import invariants
 from folder import Folder
-from kinds import AWAY_KILL, BESIDE, CRASH, FORGET, SECOND, SNAKEMAKE_QUESTIONS, WHOLE, Kind
+from kinds import (
+    AWAY_KILL,
+    BESIDE,
+    CONTROLLER,
+    CRASH,
+    FORGET,
+    SECOND,
+    SNAKEMAKE_QUESTIONS,
+    WHOLE,
+    Kind,
+)
 from processes import MARK, Process, alive
-from setups import AWAY_S, PATIENCE_S, Place
+from setups import AWAY_S, PATIENCE_S, Cluster, Place
 
 LOOK_S = 0.05
 AGAIN = 6  # runs until all is done, at most: two members fail once, and some may be cancelled
@@ -191,21 +201,29 @@ class Trial:
 
     def _outage(self, live: subprocess.Popen[bytes]) -> float:
         """Have the controller away for a while; how long."""
-        slurm, event = self.place.slurm, self.kind.event
+        slurm, seconds = self.place.slurm, self.random.uniform(*AWAY_S)
         assert slurm is not None
-        seconds = self.random.uniform(*AWAY_S)
-        is_hard = event in (CRASH, FORGET)
-        slurm.stop("slurmctld", signal.SIGKILL if is_hard else signal.SIGTERM)
-        if event == FORGET:
-            slurm.forget()
+        self._take_away(slurm)
         began = time.monotonic()
-        if event == AWAY_KILL:
+        if self.kind.event == AWAY_KILL:
             self._wait(live, began + self.random.uniform(0, seconds))
             _kill([live.pid], signal.SIGKILL)
         while time.monotonic() < began + seconds:
             self._look()
-        slurm.start("slurmctld")
+        if self.kind.event == "STOP":
+            slurm.signal(CONTROLLER, signal.SIGCONT)
+        else:
+            slurm.start(CONTROLLER)
         return seconds
+
+    def _take_away(self, slurm: Cluster) -> None:
+        if self.kind.event == "STOP":
+            slurm.signal(CONTROLLER, signal.SIGSTOP)
+            return
+        is_hard = self.kind.event in (CRASH, FORGET)
+        slurm.stop(CONTROLLER, signal.SIGKILL if is_hard else signal.SIGTERM)
+        if self.kind.event == FORGET:
+            slurm.forget()
 
     def _ask(self, live: subprocess.Popen[bytes]) -> None:
         event = self.kind.event

@@ -159,6 +159,10 @@ class Cluster:
             daemon.kill()
             daemon.wait()
 
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal to a daemon."""
+        self._daemons[name].send_signal(number)
+
     def run(self, *command: str, check: bool = True, cwd: Path | None = None) -> str:
         """Run a Slurm command and give back its output."""
         done = subprocess.run(

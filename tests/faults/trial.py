@@ -30,6 +30,7 @@ from setups import AWAY_S, PATIENCE_S, Cluster, Place
 LOOK_S = 0.05
 AGAIN = 6  # runs until all is done, at most: two members fail once, and some may be cancelled
 STOPPED_S = (0.1, 2.0)  # between SIGSTOP and SIGCONT
+MENDED_S = 10.0  # between two looks of an operator
 GONE_S = 15.0  # after a run, for what it started to be gone
 
 
@@ -63,7 +64,7 @@ class Trial:
         path = place.folder / f"trial-{number}"
         self.folder = Folder(path, kind.setup.config, kind.is_gentle)
         self.mark = str(path)
-        self._runs = 0
+        self._runs, self._mended = 0, 0.0
 
     def run(self, span: Span) -> Outcome:
         """Let it happen, then run until all is done, and judge."""
@@ -116,11 +117,20 @@ class Trial:
         until = time.monotonic() + PATIENCE_S + self.kind.is_outage * AWAY_S[1]
         while process.poll() is None:
             self._look()
+            self._mend()
             if time.monotonic() > until:
                 self.outcome.violations.append(f"hangs: {process.args}")
                 process.kill()
         self._look()
         return process.wait()
+
+    def _mend(self) -> None:
+        """Play the operator after a crash, now and then."""
+        is_crash = self.kind.is_outage and self.kind.event in (CRASH, FORGET)
+        is_due = time.monotonic() > self._mended + MENDED_S
+        if self.place.slurm and is_crash and is_due:
+            self._mended = time.monotonic()
+            self.place.slurm.mend()
 
     def _look(self) -> None:
         self.folder.watch()
@@ -137,6 +147,7 @@ class Trial:
     def _left_over(self) -> Iterator[str]:
         until = time.monotonic() + GONE_S
         while (self.alive() or self.place.queue(self.folder.path)) and time.monotonic() < until:
+            self._mend()
             time.sleep(0.2)
         left = self.alive()
         for process in left:

@@ -69,6 +69,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         self._manager.require()
         self._interval = Interval(float(remote.seconds_between_status_checks))
         self._live: set[str] = set()
+        self._is_silent, self._unseen = False, dict[str, Path]()  # ids and logs of jobs that ended
         self._states: dict[str, str] = {}
         self._warned: set[str] = set()
         self._leftovers: dict[str, leftovers.Leftover] | None = None
@@ -281,6 +282,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         """Ask about all jobs; say once that there is no answer, and once that there is again."""
         found = self._manager.look([str(info.external_jobid) for info in active_jobs])
         away = f"{self._manager.name} gives no answer about the jobs; asking again."
+        self._is_silent = found is None
         if found is None:
             self._note(away, away)
         elif away in self._warned:
@@ -390,6 +392,8 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         self._live.discard(str(info.external_jobid))
         ticket.paths.marker.unlink(missing_ok=True)
         if judged.outcome is JobEnd.SUCCESS:
+            if self._is_silent:
+                self._unseen[str(info.external_jobid)] = log
             self._clear(ticket, log)
             self.report_job_success(info)
             return
@@ -435,9 +439,28 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         rest = " ".join(ids)
         self.logger.error(f"{command} failed ({complaint}). Remove with: {command} {rest}")
 
+    def _remove_restarted(self) -> None:
+        """Remove jobs that ended well while the manager was away, and that it has started again.
+
+        A controller that crashed before it had saved that they run does so.
+        """
+        if not self._unseen or self._is_silent:
+            return
+        with suppress(WorkflowError):
+            again = [
+                job.job_id
+                for job in self._manager.queued()
+                if job.job_id in self._unseen
+                and self._unseen[job.job_id].name.startswith(f"{job.name}.")
+            ]
+            if again:
+                self._manager.delete(again)
+        self._unseen.clear()
+
     def shutdown(self) -> None:
         """End polling; jobs of earlier runs that nobody asked for are left alone but named."""
         super().shutdown()
+        self._remove_restarted()
         ids = [left.job_id for left in (self._leftovers or {}).values()]
         if ids:
             self.logger.warning(

@@ -179,6 +179,10 @@ class Cluster:
             daemon.kill()
             daemon.wait()
 
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal to a daemon."""
+        self._daemons[name].send_signal(number)
+
     def run(self, *command: str, check: bool = True, cwd: Path | None = None) -> str:
         """Run a Slurm command and give back its output."""
         done = subprocess.run(
@@ -223,6 +227,19 @@ class Cluster:
         """Take the stopped controller's memory of all jobs."""
         shutil.rmtree(self.folder / "state")
         (self.folder / "state").mkdir()
+
+    def mend(self) -> None:
+        """Do what an operator does after a crash of the controller: it starts jobs that run.
+
+        Their nodes refuse that, are drained for it, and the jobs held.
+        """
+        listed = self.run("squeue", "-h", "-r", "-o", "%i|%r", check=False).splitlines()
+        held = [line.split("|")[0] for line in listed if "launch failed" in line]
+        if held:
+            self.run("scancel", *held, check=False)
+        if "drain" in self.run("sinfo", "-h", "-o", "%T", check=False):
+            for name in NODES:
+                self.run("scontrol", "update", f"nodename={name}", "state=resume", check=False)
 
     def settle(self) -> None:
         """Cancel what is left, mend what is down and wait for idle nodes: room for a test."""

@@ -1,5 +1,5 @@
 # A member each: one wildcard rule per ensemble, named after it.
-
+from ensemake.submit.plain import RUN_MEMBER
 
 for entity in EXPERIMENT.single:
 
@@ -23,4 +23,4 @@ for entity in EXPERIMENT.single:
             carry_on=entity.carry_on,
             limit=entity.limit,
         shell:
-            "{params.carry_on} {params.limit} exec {params.command:q} > {log:q} 2>&1"
+            RUN_MEMBER

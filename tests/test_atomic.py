@@ -61,3 +61,26 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
         os.write(full, b"x")
     os.close(full)
     assert told.value.filename == str(tmp_path / "table")
+
+
+CLEARER = """\
+import sys
+from pathlib import Path
+from ensemake.atomic import clear_dead
+print(flush=True)
+while not Path("end").exists():
+    clear_dead(Path())
+"""
+
+
+def test_who_begins_to_write_is_not_taken_for_dead(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CLEARER]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as clearer:
+        assert clearer.stdout
+        clearer.stdout.readline()
+        try:
+            for number in range(3000):
+                write_atomically(tmp_path / "table", str(number).encode())
+        finally:
+            (tmp_path / "end").touch()
+    assert sorted(os.listdir(tmp_path)) == ["end", "table"]

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from ensemake.check import load_config
+from ensemake.check.config import load_config
 from ensemake.cli import ensemake
 from ensemake.lock import hold, release
 from ensemake.member.expansion import expand_work

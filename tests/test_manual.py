@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 import yaml
 
-from ensemake.check import load_config
+from ensemake.check.config import load_config
 from ensemake.cli import ensemake
 from ensemake.config.yamlfile import load_yaml
 from ensemake.errors import NotYetKnownError

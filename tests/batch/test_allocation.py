@@ -160,6 +160,13 @@ def test_a_pbs_job_is_read_from_its_file(
     assert "qstat tells nothing of job 7.server" in capsys.readouterr().err
 
 
+def test_a_job_of_grid_engine_keeps_to_its_slots() -> None:
+    job = {"SGE_ROOT": "/", "JOB_ID": "1", "ENSEMAKE_CPUS": "8"}
+    assert this_machine({**job, "NSLOTS": "3"}).cpus == 3
+    assert this_machine({**job, "NSLOTS": "99"}).cpus == 8
+    assert this_machine(job).cpus == this_machine({"NSLOTS": "3", "ENSEMAKE_CPUS": "8"}).cpus == 8
+
+
 def test_without_a_job_this_machine_is_the_allocation() -> None:
     node = this_machine({"CUDA_VISIBLE_DEVICES": "3,5"})
     assert node.cpus >= 1

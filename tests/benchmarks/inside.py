@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ensemake.check import load_config
+from ensemake.check.config import load_config
 from ensemake.config.schema import Config
 from ensemake.member.expansion import expand_work
 from ensemake.member.generate import generate

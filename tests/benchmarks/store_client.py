@@ -1,5 +1,6 @@
 """What a client of redis-py gets out of stores: ``store_client.py FILE NAME=URL ...``.
 
+A URL may be the name of a variable that has it, or ``HOST:PORT``, as SmartRedis finds it.
 Writes ``{name: {"small": [puts a second, ...], "large": [GB/s, ...]}}``, the stores in turn.
 """
 
@@ -46,5 +47,6 @@ def rates(urls: dict[str, str]) -> dict[str, dict[str, list[float]]]:
 
 if __name__ == "__main__":
     given = dict(word.split("=", 1) for word in sys.argv[2:])
-    urls = {name: os.environ.get(url, url) for name, url in given.items()}
+    told = {name: os.environ.get(url, url) for name, url in given.items()}
+    urls = {name: url if "://" in url else f"redis://{url}" for name, url in told.items()}
     Path(sys.argv[1]).write_text(json.dumps(rates(urls)))

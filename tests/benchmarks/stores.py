@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cluster
@@ -18,14 +18,11 @@ from cluster import Cluster
 from ensemake.config.database import Database
 from ensemake.store.address import free_port
 from ensemake.store.program import find_server, tensor_module
-from ensemake.store.relay import Link
 from ensemake.store.store import Folders, Store
 
 CLIENT = Path(__file__).with_name("store_client.py")
 HOST, PASSWORD = "127.0.0.1", "bare"
-RELAY = "import sys, time; from ensemake.store.relay import Link, Relay; {}; time.sleep(1e5)"
-WAYS = ("TCP", "Unix socket", "relay of another node", "TCP, from another node of Slurm's")
-RELAYED = WAYS[2]
+WAYS = ("TCP", "Unix socket", "TCP, without a password, from another node of Slurm's")
 WANTED = 0.95
 
 
@@ -82,14 +79,11 @@ def _here(folder: Path) -> Iterator[Pair]:
         store = Store("s", Database(save=False), Folders(folder / "data", folder / "state"), False)
         stack.callback(store.stop, False)
         store.wait()
-        link = replace(store.links(None)[0], path=str(folder / "relay" / "s"))
-        stack.enter_context(_relay(link))
         urls = {
             "bare TCP": bare,
             "TCP": store.url,
             "bare Unix socket": f"unix://:{PASSWORD}@{path}",
             "Unix socket": f"unix://:{store.order.password}@{store.order.socket}",
-            "relay": f"unix://{link.path}",
         }
         file = folder / "rates.json"
         words = [f"{name}={url}" for name, url in urls.items()]
@@ -97,7 +91,6 @@ def _here(folder: Path) -> Iterator[Pair]:
         found = _read(file)
     yield Pair(WAYS[0], found["TCP"], found["bare TCP"])
     yield Pair(WAYS[1], found["Unix socket"], found["bare Unix socket"])
-    yield Pair(RELAYED, found["relay"], found["bare TCP"])
 
 
 def _on_slurm(folder: Path) -> Pair:
@@ -109,12 +102,12 @@ def _on_slurm(folder: Path) -> Pair:
         words = project.snakemake("--configfile", "config.yaml", profile="slurm")
         subprocess.run(words, cwd=folder, env=environ, check=True, capture_output=True)
         found = _read(folder / "results" / "stores" / "far" / "rates.json")
-    return Pair(WAYS[3], found["own"], found["bare"])
+    return Pair(WAYS[2], found["own"], found["bare"])
 
 
 def _config(bare: str) -> dict[str, object]:
     """Return an experiment whose member fits the other node alone."""
-    words = [str(CLIENT), "rates.json", "own=ENSEMAKE_STORE", f"bare={bare}"]
+    words = [str(CLIENT), "rates.json", "own=SSDB", f"bare={bare}"]
     store = {
         "interface": "lo",
         "cpus": 3,
@@ -147,19 +140,6 @@ def _bare(folder: Path) -> Iterator[tuple[str, str]]:
     try:
         _until(lambda: bool(redis.Redis.from_url(url).ping()))
         yield url, path
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def _relay(link: Link) -> Iterator[None]:
-    """Run what an agent of another node runs, in a process of its own as there."""
-    code = RELAY.format(f"Relay({link!r})")
-    process = subprocess.Popen([sys.executable, "-c", code])
-    try:
-        _until(Path(link.path).is_socket)
-        yield
     finally:
         process.kill()
         process.wait()

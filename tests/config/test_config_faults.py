@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemake.check import load_config
+from ensemake.check.config import load_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.reserved import COLUMNS
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemake.check import load_config
+from ensemake.check.config import load_config
 from ensemake.config.faults import ConfigError
 
 HEAD = """\

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.faults import ConfigError, printable
 from ensemake.config.schema import Config
 from ensemake.config.yamlfile import Document

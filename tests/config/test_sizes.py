@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemake.check import load_config
+from ensemake.check.config import load_config
 from ensemake.config.faults import ConfigError
 
 HEAD = "experiment: e\nensembles:\n  a:\n    run_settings: {exe: echo}\n"

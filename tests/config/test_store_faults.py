@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.yamlfile import Document
 
@@ -48,10 +48,6 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
             }
         },
         "the store starts empty; leave it out, or colocated_db",
-    ),
-    "several nodes": (
-        {"models": {"a": {**RUN, "colocated_db": {}, "resources": {"nodes": 2, "tasks": 2}}}},
-        "a.colocated_db: its server is on one node, and a member runs on several; share a store",
     ),
     "directive of a member's own": (
         {"models": {"a": {**RUN, "colocated_db": {"settings": {"port": 1}}}}},

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from kinds import Kind, kinds
@@ -68,11 +68,10 @@ class Campaign:
             self._places[setup.profile] = stack.enter_context(place(setup.profile))
         number = -len(self._spans) - 1
         kind = Kind(setup, "nothing", "nothing")
-        outcome = Trial(kind, self.options.seed, number, self._places[setup.profile]).run(
-            Span(0, 0)
-        )
+        where = self._places[setup.profile]
+        outcome = Trial(kind, self.options.seed, number, where).run(Span(0, 0))
         self._spans[setup.name] = outcome.span
-        self._keep(outcome)
+        self._keep(outcome, where)
 
     def _sequence(self, able: list[Kind]) -> Iterator[tuple[int, Kind]]:
         """Yield numbered kinds: all of them in an order of chance, then again in another."""
@@ -86,13 +85,19 @@ class Campaign:
 
     def _try(self, number: int, kind: Kind, until: float) -> None:
         if time.monotonic() < until or self.options.trials:
-            trial = Trial(kind, self.options.seed, number, self._places[kind.setup.profile])
-            self._keep(trial.run(self._spans[kind.setup.name]))
+            with self._place_of(kind) as where:
+                trial = Trial(kind, self.options.seed, number, where)
+                self._keep(trial.run(self._spans[kind.setup.name]), where)
 
-    def _keep(self, outcome: Outcome) -> None:
+    def _place_of(self, kind: Kind) -> AbstractContextManager[Place]:
+        """Return the place of all its setup's trials; of its own if it would disturb them."""
+        profile = kind.setup.profile
+        return place(profile) if kind.is_outage else nullcontext(self._places[profile])
+
+    def _keep(self, outcome: Outcome, where: Place) -> None:
         self.outcomes.append(outcome)
         kind, found = outcome.kind, outcome.violations
-        folder = self._places[kind.setup.profile].folder / f"trial-{outcome.number}"
+        folder = where.folder / f"trial-{outcome.number}"
         print(f"{outcome.number:4} {kind}: {outcome.happened or 'too late'}", flush=True)
         for violation in found:
             print(f"       VIOLATION {violation}", flush=True)

@@ -13,6 +13,8 @@ def after_a_run(folder: Folder, code: int) -> Iterator[str]:
     for row in folder.table():
         if row["status"] == "completed" and row["member"] not in finished:
             yield f"false success: {row['member']} is completed in results.csv and never ended"
+        if row["status"] in ("failed", "killed", "cancelled") and not row["reason"]:
+            yield f"untold: why {row['member']} is {row['status']}"
     if code == 0 and len(finished) < folder.members:
         yield f"false success: exit code 0 with {len(finished)} of {folder.members} members done"
     for member in folder.told("twice"):

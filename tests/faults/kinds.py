@@ -9,6 +9,9 @@ SIGNALS = ("KILL", "TERM", "INT", "HUP", "STOP")  # STOP is followed by CONT
 WHOLE = ("main", "group", "all")  # Snakemake, its process group, every process of the run
 BESIDE = "beside"  # not a target: the run is left alone
 SECOND = "a second run"
+CONTROLLER = "slurmctld"  # is away for a while, on a cluster that no other trial has
+AWAY, AWAY_KILL, CRASH, FORGET = "stop", "stop + KILL main", "KILL", "KILL + lose state"
+OUTAGES = (AWAY, AWAY_KILL, "STOP", CRASH, FORGET)
 SNAKEMAKE_QUESTIONS = {
     "snakemake -n": ("-n",),
     "snakemake -n -F": ("-n", "-F"),
@@ -34,7 +37,13 @@ class Kind:
     @property
     def is_gentle(self) -> bool:
         """Whether the run must not notice."""
-        return self.target in ("nothing", BESIDE) or self.event == "STOP"
+        is_away = self.is_outage and self.event == AWAY
+        return self.target in ("nothing", BESIDE) or self.event == "STOP" or is_away
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether it is the workload manager that it happens to."""
+        return self.target == CONTROLLER
 
     def __str__(self) -> str:
         return f"{self.setup.name}: {self.event} -> {self.target}"
@@ -45,6 +54,8 @@ def kinds(setup: Setup) -> Iterator[Kind]:
     for target in (*WHOLE, *setup.kinds):
         for event in SIGNALS:
             yield Kind(setup, target, event)
+    if setup.profile == "slurm":
+        yield from (Kind(setup, CONTROLLER, event) for event in OUTAGES)
     asked = [f"ensemake {question}" for question in QUESTIONS]
     for event in (SECOND, *SNAKEMAKE_QUESTIONS, *asked):
         yield Kind(setup, BESIDE, event)

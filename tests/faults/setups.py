@@ -17,6 +17,7 @@ import real  # noqa: E402
 from slurm_cluster import PROGRAMS, Cluster  # noqa: E402
 
 PATIENCE_S = 120.0  # no run of a trial takes as long, however it is disturbed
+AWAY_S = (1.0, 75.0)  # a controller may be, and a run waits as long again before it asks once more
 BATCHES = "    batch_settings: {size: 4}\n"
 # Each batch on two nodes: one has the runner, the other an agent.
 WIDE_BATCHES = (
@@ -101,6 +102,7 @@ class Place:
     folder: Path
     environ: dict[str, str]
     queue: Callable[[Path], list[str]]  # jobs of a trial that wait or run
+    slurm: Cluster | None = None
 
 
 @contextmanager
@@ -124,6 +126,7 @@ def place(profile: str) -> Iterator[Place]:
                     for line in slurm.run(*listed).splitlines()
                     if line.split()[1] == str(folder)
                 ],
+                slurm,
             )
 
 

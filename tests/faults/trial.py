@@ -13,13 +13,24 @@ from pathlib import Path
 
 import invariants
 from folder import Folder
-from kinds import BESIDE, SECOND, SNAKEMAKE_QUESTIONS, WHOLE, Kind
+from kinds import (
+    AWAY_KILL,
+    BESIDE,
+    CONTROLLER,
+    CRASH,
+    FORGET,
+    SECOND,
+    SNAKEMAKE_QUESTIONS,
+    WHOLE,
+    Kind,
+)
 from processes import MARK, Process, alive
-from setups import PATIENCE_S, Place
+from setups import AWAY_S, PATIENCE_S, Cluster, Place
 
 LOOK_S = 0.05
 AGAIN = 6  # runs until all is done, at most: two members fail once, and some may be cancelled
 STOPPED_S = (0.1, 2.0)  # between SIGSTOP and SIGCONT
+MENDED_S = 10.0  # between two looks of an operator
 GONE_S = 15.0  # after a run, for what it started to be gone
 
 
@@ -53,7 +64,7 @@ class Trial:
         path = place.folder / f"trial-{number}"
         self.folder = Folder(path, kind.setup.config, kind.is_gentle)
         self.mark = str(path)
-        self._runs = 0
+        self._runs, self._mended = 0, 0.0
 
     def run(self, span: Span) -> Outcome:
         """Let it happen, then run until all is done, and judge."""
@@ -103,14 +114,23 @@ class Trial:
 
     def _end(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for a process, looking meanwhile; its exit code."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + PATIENCE_S + self.kind.is_outage * AWAY_S[1]
         while process.poll() is None:
             self._look()
+            self._mend()
             if time.monotonic() > until:
                 self.outcome.violations.append(f"hangs: {process.args}")
                 process.kill()
         self._look()
         return process.wait()
+
+    def _mend(self) -> None:
+        """Play the operator after a crash, now and then."""
+        is_crash = self.kind.is_outage and self.kind.event in (CRASH, FORGET)
+        is_due = time.monotonic() > self._mended + MENDED_S
+        if self.place.slurm and is_crash and is_due:
+            self._mended = time.monotonic()
+            self.place.slurm.mend()
 
     def _look(self) -> None:
         self.folder.watch()
@@ -127,6 +147,7 @@ class Trial:
     def _left_over(self) -> Iterator[str]:
         until = time.monotonic() + GONE_S
         while (self.alive() or self.place.queue(self.folder.path)) and time.monotonic() < until:
+            self._mend()
             time.sleep(0.2)
         left = self.alive()
         for process in left:
@@ -144,7 +165,7 @@ class Trial:
         if self.kind.target == "nothing":
             return "nothing"
         began = time.monotonic()
-        if self.kind.target not in (*WHOLE, BESIDE):
+        if self.kind.target not in (*WHOLE, BESIDE) and not self.kind.is_outage:
             self._wait_for_kind(live)
             self._wait(live, time.monotonic() + self.random.uniform(0, span.members))
         else:
@@ -155,6 +176,8 @@ class Trial:
         if self.kind.target == BESIDE:
             self._ask(live)
             return f"{self.kind.event}, {when}"
+        if self.kind.is_outage:
+            return f"{self.kind.event}, {when}, for {self._outage(live):.0f} s"
         return self._strike(live, when)
 
     def _wait_for_kind(self, live: subprocess.Popen[bytes]) -> list[int]:
@@ -186,6 +209,32 @@ class Trial:
             _kill(pids, signal.SIGCONT)
             when += f", for {seconds:.2f} s"
         return f"SIG{event} to {self.kind.target} {pids[0]}, {when}"
+
+    def _outage(self, live: subprocess.Popen[bytes]) -> float:
+        """Have the controller away for a while; how long."""
+        slurm, seconds = self.place.slurm, self.random.uniform(*AWAY_S)
+        assert slurm is not None
+        self._take_away(slurm)
+        began = time.monotonic()
+        if self.kind.event == AWAY_KILL:
+            self._wait(live, began + self.random.uniform(0, seconds))
+            _kill([live.pid], signal.SIGKILL)
+        while time.monotonic() < began + seconds:
+            self._look()
+        if self.kind.event == "STOP":
+            slurm.signal(CONTROLLER, signal.SIGCONT)
+        else:
+            slurm.start(CONTROLLER)
+        return seconds
+
+    def _take_away(self, slurm: Cluster) -> None:
+        if self.kind.event == "STOP":
+            slurm.signal(CONTROLLER, signal.SIGSTOP)
+            return
+        is_hard = self.kind.event in (CRASH, FORGET)
+        slurm.stop(CONTROLLER, signal.SIGKILL if is_hard else signal.SIGTERM)
+        if self.kind.event == FORGET:
+            slurm.forget()
 
     def _ask(self, live: subprocess.Popen[bytes]) -> None:
         event = self.kind.event

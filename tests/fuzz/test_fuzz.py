@@ -16,7 +16,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ensemake.check import expanded, load_config
+from ensemake.check.config import expanded, load_config
 from ensemake.config import schema
 from ensemake.config.faults import ConfigError
 from ensemake.errors import NotYetKnownError

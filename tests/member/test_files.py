@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.schema import Config
 from ensemake.config.yamlfile import Document

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.yamlfile import Document
 from ensemake.member.expansion import expand_work

@@ -17,6 +17,7 @@ Settings (all off by default), set by the tests with `Fake.set`:
                 never (Can Never Run), held (by the system), wait (stays queued), stopped
                 (Queue not started), walltime, mem, lost (node), purge (known to nobody once
                 over), gone (leaves no trace, not even a marker), requeue (run twice),
+                reused (gone, and its id given to a job that ends well),
                 exiting (stays in E until released)
 """
 
@@ -46,6 +47,7 @@ DEFAULTS = {
 }
 NEVER = "Can Never Run: Insufficient amount of resource: mem (R: 900gb A: 24105mb T: 24105mb)"
 HELD = "job held, too many failed attempts to run"
+KILLED = ("walltime", "mem", "lost", "gone", "reused", "requeue")
 RAN = f"Job run at Mon Nov 23 at 16:33 on ({SERVER}:ncpus=1)"
 USAGE = "usage: qsub [-a date_time] [-A account_string] [-c interval]\n\t[script | -- command]"
 
@@ -209,7 +211,7 @@ def run_once(job_id, job, fate):
     with open(spool, "wb") as log:
         process = start(job_id, job, log)
         update(job_id, job_state="R", comment=RAN, pgid=process.pid, run_count=job["run_count"])
-        if fate in ("walltime", "mem", "lost", "gone", "requeue") and job["run_count"] == 1:
+        if fate in KILLED and job["run_count"] == 1:
             kill(process.pid, patience=0)
         code = process.wait()
         if fate == "walltime":
@@ -238,6 +240,9 @@ def live(job_id, job):
         time.sleep(0.3)
         job["run_count"] = 2
         status, comment = run_once(job_id, job, fate)
+    if fate == "reused":
+        update(job_id, Job_Name="another-0123456789abcdef")
+        status = 0
     if fate in ("walltime", "mem", "lost"):
         status = {"walltime": -29, "mem": -27, "lost": -4}[fate]
         comment = f"{RAN} and exceeded resource {fate}" if fate != "lost" else f"{RAN} and failed"

@@ -232,6 +232,13 @@ def test_held_by_the_system_is_hopeless_but_dependencies_are_not():
     assert verdict({"job_state": "H", "Hold_Types": "u"}, None).outcome is JobEnd.WAIT
 
 
+def test_what_an_operator_holds_is_waited_for():
+    held = {"job_state": "H", "Hold_Types": "s", "Exit_status": -11}
+    assert verdict({**held, "comment": "Job held by me on Tue Dec  1"}, None).outcome is JobEnd.WAIT
+    assert verdict(held, None).outcome is JobEnd.WAIT  # the server was restarted
+    assert verdict({**held, "Exit_status": -3}, None).outcome is JobEnd.HOPELESS
+
+
 def test_can_never_run_is_hopeless_and_says_why():
     judged = verdict({"job_state": "Q", "comment": "Can Never Run: mem (R: 900gb)"}, None)
     assert judged.outcome is JobEnd.HOPELESS

@@ -29,7 +29,8 @@ if len(places) > 1:
     stores = [redis.RedisCluster.from_url(os.environ["ENSEMAKE_STORE"], **quick)]
     stores += [redis.RedisCluster(host, int(port), **quick)]
 else:
-    stores = [redis.Redis.from_url(url, **quick) for url in (os.environ["ENSEMAKE_STORE"], *places)]
+    urls = [place if "://" in place else f"redis://{place}" for place in places]
+    stores = [redis.Redis.from_url(url, **quick) for url in (os.environ["ENSEMAKE_STORE"], *urls)]
 for number, store in enumerate(stores):
     if sys.argv[1] == "put":
         for key in range(20):  # of every server

@@ -177,6 +177,7 @@ FATES = {
     "mem": ("mem", "memory limit exceeded"),
     "lost": ("lost", "node lost"),
     "gone": ("gone", "unknown to PBS"),
+    "reused": ("reused", "unknown to PBS"),
     "never": ("never", "can never run here (Can Never Run: Insufficient amount of resource: mem"),
     "held": ("held", "held by PBS (job held, too many failed attempts to run)"),
     "requeue": ("requeue", None),
@@ -193,6 +194,7 @@ COMMANDS = {
     "selfkill": "kill -9 $PPID",
     "absent": "true",
     "gone": "touch {output}; sleep 30",
+    "reused": "touch {output}; sleep 30",
 }
 FAILURES = """
 FATES = {fates!r}

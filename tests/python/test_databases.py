@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ensemake import Experiment, UnsupportedError
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.yamlfile import Document
 
 CODE = """\
@@ -67,11 +67,11 @@ def test_those_that_share_it_run_together(experiment: Experiment) -> None:
 def test_a_store_of_each_members_own(experiment: Experiment) -> None:
     sims, look = experiment.entities["sims"], experiment.entities["look"]
     sims.colocate_db_uds(db_cpus=2, maxclients=100, hash_max_listpack_entries=64, debug=False)
-    look.colocate_db_tcp(mem_mb=30)
+    look.colocate_db_tcp(mem_mb=30, ifname="ib0")
     data = experiment.as_config()
     settings = {"maxclients": 100, "hash-max-listpack-entries": 64}
     assert data["ensembles"]["sims"]["colocated_db"] == {"cpus": 2, "settings": settings}
-    own = {"cpus": 1, "mem_mb": 30, "unix_socket": False}
+    own = {"cpus": 1, "mem_mb": 30, "unix_socket": False, "interface": "ib0"}
     assert data["models"]["look"]["colocated_db"] == own
     assert Experiment.load(experiment.save()).as_config() == data
     refused: dict[str, tuple[Any, str]] = {
@@ -85,6 +85,8 @@ def test_a_store_of_each_members_own(experiment: Experiment) -> None:
             look.colocate_db_uds(**{key: value})
     with pytest.raises(UnsupportedError, match="a port is any that is free"):
         look.colocate_db(6780, "lo")
+    with pytest.raises(UnsupportedError, match="listens on one interface; name one"):
+        look.colocate_db_tcp(ifname=["ib0", "ib1"])
     with pytest.raises(ValueError, match="interface says where it listens"):
         look.colocate_db_tcp(bind="0.0.0.0")
 

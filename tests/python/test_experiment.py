@@ -27,7 +27,7 @@ from ensemake import (
     Status,
     UnsupportedError,
 )
-from ensemake.check import load_config
+from ensemake.check.config import load_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.yamltext import config_text
 from ensemake.results import runs

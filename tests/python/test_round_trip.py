@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ensemake import Experiment, Model
-from ensemake.check import check_shape
+from ensemake.check.config import check_shape
 from ensemake.config import plots, run, schema
 from ensemake.config.batch import BatchSettings
 from ensemake.config.container import Container

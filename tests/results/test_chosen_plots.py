@@ -7,7 +7,7 @@ import numpy
 import pandas
 import pytest
 
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.faults import ConfigError
 from ensemake.config.plots import Drawn, picture_name
 from ensemake.config.yamlfile import load_yaml

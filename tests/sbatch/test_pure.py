@@ -190,3 +190,11 @@ def test_what_keeps_a_job_waiting_is_told_if_it_is_not_its_turn(state, reason, t
     record = {"state": state, "reason": reason}
     assert trouble(record) == told
     assert slurm_verdict(record, None).outcome is outcome
+
+
+def test_a_job_that_did_its_work_and_was_started_again_in_vain_is_removed():
+    held = {"state": "PENDING", "reason": "launch failed requeued held"}
+    found = slurm_verdict(held, DONE)
+    assert (found.outcome, found.is_stuck) == (JobEnd.SUCCESS, True)
+    assert not slurm_verdict({"state": "PENDING", "reason": "Priority"}, DONE).is_stuck
+    assert slurm_verdict(held, None).reason.startswith("could not be started")

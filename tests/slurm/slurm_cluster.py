@@ -9,12 +9,17 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.machines import Machine
 
 CLIENTS = (
     *("sbatch", "salloc", "srun", "squeue", "scontrol", "scancel", "sinfo"),
@@ -34,7 +39,7 @@ ENDED = (
 # memory watched by polling so that OUT_OF_MEMORY can be tried, and every wait made short.
 SLURM_CONF = """\
 ClusterName=ensemake-tests
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({address})
 SlurmctldPort={ports[0]}
 SlurmUser={user}
 SlurmdUser={user}
@@ -76,15 +81,24 @@ PreemptMode=REQUEUE
 {extra}
 """
 NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} "
+    "NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} "
     f"CPUs={CPUS} RealMemory={MEM_MB} Gres=gpu:{len(GPUS)} State=UNKNOWN"
 )
 
 
 class Cluster:
-    """A running Slurm: ``n1`` and ``n2``; partitions ``main`` (default), ``other``, ``urgent``."""
+    """A running Slurm: ``n1`` and ``n2``; partitions ``main`` (default), ``other``, ``urgent``.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    address
+        Where nodes find the controller.
+    machines
+        The nodes, unless they are this machine.
+    """
+
+    def __init__(self, address: str = "127.0.0.1", machines: Sequence[Machine] = ()) -> None:
+        self._address, self._machines = address, {one.name: one for one in machines}
         # A short path: the name of a socket may have 107 characters at most.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
         self.conf = self.folder / "slurm.conf"
@@ -119,15 +133,19 @@ class Cluster:
         """Write slurm.conf, with more lines if given, and let a running controller read it."""
         host = socket.gethostname().split(".")[0]
         nodes = "\n".join(
-            NODE.format(name=name, host=host, port=port)
+            NODE.format(name=name, host=host, port=port, address=self._address_of(name))
             for name, port in zip(NODES, self._ports[1:], strict=True)
         )
-        values = {"host": host, "user": getpass.getuser(), "folder": self.folder}
+        values = {"host": host, "address": self._address, "user": getpass.getuser()}
+        values["folder"] = str(self.folder)
         self.conf.write_text(
             SLURM_CONF.format(ports=self._ports, nodes=nodes, extra=extra, **values)
         )
         if "slurmctld" in self._daemons:
             self.run("scontrol", "reconfigure")
+
+    def _address_of(self, node: str) -> str:
+        return self._machines[node].address if node in self._machines else self._address
 
     def start(self, name: str) -> None:
         """Start ``munged``, ``slurmctld`` or the slurmd of a node."""
@@ -141,6 +159,8 @@ class Cluster:
             "slurmctld": ["slurmctld", "-D", "-f", str(self.conf)],
         }
         command = commands.get(name) or ["slurmd", "-D", "-N", name, "-f", str(self.conf)]
+        if name in self._machines:
+            command = self._machines[name].command(*command)
         with open(self.folder / f"{name}.log", "ab") as log:
             # A session of its own: Ctrl-C in the terminal of the tests is not for the daemons.
             self._daemons[name] = subprocess.Popen(
@@ -158,6 +178,10 @@ class Cluster:
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
+
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal to a daemon."""
+        self._daemons[name].send_signal(number)
 
     def run(self, *command: str, check: bool = True, cwd: Path | None = None) -> str:
         """Run a Slurm command and give back its output."""
@@ -203,6 +227,19 @@ class Cluster:
         """Take the stopped controller's memory of all jobs."""
         shutil.rmtree(self.folder / "state")
         (self.folder / "state").mkdir()
+
+    def mend(self) -> None:
+        """Do what an operator does after a crash of the controller: it starts jobs that run.
+
+        Their nodes refuse that, are drained for it, and the jobs held.
+        """
+        listed = self.run("squeue", "-h", "-r", "-o", "%i|%r", check=False).splitlines()
+        held = [line.split("|")[0] for line in listed if "launch failed" in line]
+        if held:
+            self.run("scancel", *held, check=False)
+        if "drain" in self.run("sinfo", "-h", "-o", "%T", check=False):
+            for name in NODES:
+                self.run("scontrol", "update", f"nodename={name}", "state=resume", check=False)
 
     def settle(self) -> None:
         """Cancel what is left, mend what is down and wait for idle nodes: room for a test."""

@@ -108,8 +108,9 @@ def _status(model: object) -> object:
 
 SHARES = """\
 import os, redis, sys
-for name in ("ENSEMAKE_STORE", "SSDB"):  # by the network, and by a socket of the job
-    store = redis.Redis.from_url(os.environ[name])
+places = {"ENSEMAKE_STORE": os.environ["ENSEMAKE_STORE"], "SSDB": "redis://" + os.environ["SSDB"]}
+for name, url in places.items():  # with the password, and without it
+    store = redis.Redis.from_url(url)
     store.rpush("found" + name, store.get("in").decode() + os.environ["SLURMD_NODENAME"])
 """
 HOLDS = """\

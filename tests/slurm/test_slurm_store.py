@@ -11,8 +11,9 @@ pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
 CODE = """\
 import os, sys, redis
-for name in ("ENSEMAKE_STORE", "SSDB"):  # by the network, and by the socket that each node has
-    store = redis.Redis.from_url(os.environ[name], socket_timeout=60)
+places = {"ENSEMAKE_STORE": os.environ["ENSEMAKE_STORE"], "SSDB": "redis://" + os.environ["SSDB"]}
+for name, url in places.items():  # with the password, and without it
+    store = redis.Redis.from_url(url, socket_timeout=60)
     if sys.argv[1] == "put":
         store.execute_command("AI.TENSORSET", sys.argv[2] + name, "INT8", 3, "BLOB", b"123")
         store.rpush("there" + name, os.environ["SLURMD_NODENAME"])
@@ -195,7 +196,7 @@ def test_several_stores_on_two_nodes(project: SlurmProject) -> None:
     code = """\
 import os, redis, sys
 def store(name):
-    assert redis.Redis.from_url(os.environ["SSDB_" + name]).ping()
+    assert redis.Redis.from_url("redis://" + os.environ["SSDB_" + name]).ping()
     return redis.Redis.from_url(os.environ["ENSEMAKE_STORE_" + name], socket_timeout=60)
 if len(sys.argv) > 1:
     store("one").rpush("x", os.environ["SLURMD_NODENAME"])

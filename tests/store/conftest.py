@@ -1,7 +1,9 @@
 """Stores of the servers that are here: the packaged one, and one on PATH."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from ensemake.store.store import Folders, Home, Store
 SERVERS = {"packaged": _packaged(), "on PATH": shutil.which("redis-server")}
 Begin = Callable[..., Store]
 BeginCluster = Callable[..., Cluster]
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
 
 # What differs from server to server; all else is tried with the first that is here.
@@ -67,3 +71,13 @@ def begin_cluster(tmp_path: Path) -> Iterator[BeginCluster]:
     yield start
     for store in begun:
         store.stop(save=False)
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """The sockets that are made in it are another user's."""
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

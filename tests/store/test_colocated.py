@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from ensemake.config.database import Colocated
-from ensemake.member.colocated import keeper_words
+from ensemake.member.colocated import keeper_words, voucher_words
 from ensemake.member.runscript import RunScript, Step, run_script
 
 from .test_smartredis import PYTHON, SCRIPT
@@ -48,10 +48,11 @@ class Member:
         python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environ = {**os.environ, "PATH": f"{programs}:{python}"}
 
-    def write(self, *codes: str, has_tasks: bool = False, **own: Any) -> None:
+    def write(self, *codes: str, goes_far: bool = False, **own: Any) -> None:
         """Write its run.sh, of a command for each code; `own` are keys of its store."""
         steps = [
-            Step(["python", "-c", code], digest=f"{number}-a") for number, code in enumerate(codes)
+            Step(["python", "-c", code], digest=f"{number}-a", is_vouched=goes_far)
+            for number, code in enumerate(codes)
         ]
         words = keeper_words(Colocated(**own))
         script = run_script(
@@ -60,7 +61,7 @@ class Member:
                 commands=steps,
                 keeper=words,
                 threads=["2", "1", "OMP_NUM_THREADS"],
-                has_tasks=has_tasks,
+                voucher=voucher_words() if goes_far else (),
             )
         )
         (self.folder / "run.sh").write_text(script)
@@ -267,25 +268,26 @@ def test_a_server_that_does_not_start(member: Member) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "runs"),
+    ("environ", "is_far"),
     [
-        ({}, True),
-        ({"SLURM_JOB_NUM_NODES": "2"}, False),
-        ({"SLURM_JOB_NUM_NODES": "1", "ENSEMAKE_NODELIST": "a"}, True),
-        ({"ENSEMAKE_NODELIST": "a,b"}, False),
-        ({"PBS_NODEFILE": "nodes"}, False),
-        ({"PBS_NODEFILE": "nodes", "ENSEMAKE_NODELIST": "a"}, True),
+        ({}, False),
+        ({"SLURM_JOB_NUM_NODES": "2"}, True),
+        ({"SLURM_JOB_NUM_NODES": "1", "ENSEMAKE_NODELIST": "a"}, False),
+        ({"ENSEMAKE_NODELIST": "a,b"}, True),
+        ({"PBS_NODEFILE": "nodes"}, True),
+        ({"PBS_NODEFILE": "nodes", "ENSEMAKE_NODELIST": "a"}, False),
     ],
 )
-def test_tasks_on_several_nodes(member: Member, environ: dict[str, str], runs: bool) -> None:
+def test_tasks_on_several_nodes(member: Member, environ: dict[str, str], is_far: bool) -> None:
     (member.folder / "nodes").write_text("a\nb\na\n")
-    member.write(TELL, has_tasks=True)
-    reason = (
-        "" if runs else "its store is on one node, and it runs on several; share one (database)"
-    )
-    assert member.run(**environ)["reason"] == reason
-    member.write(TELL)
+    member.write(TELL, goes_far=True, interface="lo")
     assert member.run(**environ)["status"] == "completed"
+    assert bool(member.out[0]) is not is_far  # the folder of a Unix socket
+
+
+def test_it_tells_that_its_node_has_no_address(member: Member) -> None:
+    member.write(TELL, goes_far=True, interface="nothing0")
+    assert "has no interface 'nothing0'; it has" in member.run(ENSEMAKE_NODELIST="a,b")["reason"]
 
 
 def test_no_server(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:

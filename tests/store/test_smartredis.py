@@ -6,11 +6,8 @@ It has no place in our environment: it wants an older NumPy. A Python that has i
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
-
-from ensemake.store.relay import Link, Relay
 
 from .conftest import Begin, BeginCluster
 
@@ -77,14 +74,6 @@ def run(script: str, environ: dict[str, str]) -> str:
 
 def test_all_that_it_does_with_data(begin: Begin, server: str) -> None:
     run(SCRIPT, begin(server=server).environ())
-
-
-def test_on_another_node(begin: Begin, server: str, tmp_path: Path) -> None:
-    store = begin(server=server)
-    path = str(tmp_path / "there" / "s")
-    relay = Relay(Link("127.0.0.1", store.port, store.order.password, path))
-    run(SCRIPT, {**store.environ(), "SSDB": f"unix://{path}"})
-    relay.close()
 
 
 def test_on_a_cluster(begin_cluster: BeginCluster, server: str) -> None:

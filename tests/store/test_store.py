@@ -1,7 +1,6 @@
 """A store from its start to its end, with real servers: who gets in, what is kept, what is left."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -18,12 +17,11 @@ from ensemake.store.address import listening_address
 from ensemake.store.keeper import as_word
 from ensemake.store.news import news_lines
 from ensemake.store.program import find_server
-from ensemake.store.relay import Link, Relay
 from ensemake.store.resp import Client, ServerError, info
 from ensemake.store.saved import forget_saved, read_saved, write_saved
 from ensemake.store.store import Store
 
-from .conftest import Begin
+from .conftest import Begin, another_user, needs_root
 
 
 def connected(store: Store) -> redis.Redis:
@@ -51,8 +49,7 @@ def test_those_who_have_its_password_get_in_and_nobody_else(begin: Begin, server
     store = begin(server=server)
     connected(store).set("x", "1")
     assert redis.Redis.from_url(store.environ()["SSDB"]).get("x") == b"1"
-    with pytest.raises(redis.AuthenticationError):
-        redis.Redis(port=store.port).get("x")
+    assert redis.Redis(port=store.port).get("x") == b"1"  # we, from here
     with pytest.raises(redis.AuthenticationError):
         redis.Redis(port=store.port, password="wrong").get("x")
     folder = Path(store.order.socket).parent
@@ -64,6 +61,13 @@ def test_those_who_have_its_password_get_in_and_nobody_else(begin: Begin, server
     assert kept
     texts = [path.read_text(errors="replace") for path in kept]
     assert not [text for text in (*words, *texts) if store.order.password in text]
+
+
+@needs_root
+def test_another_user_does_not_get_in(begin: Begin, server: str) -> None:
+    store = begin(server=server)
+    with another_user(), pytest.raises(redis.AuthenticationError):
+        redis.Redis(port=store.port).get("x")
 
 
 def test_its_data_are_kept_and_read_again(begin: Begin, server: str) -> None:
@@ -195,21 +199,6 @@ def test_its_own_client(begin: Begin, server: str) -> None:
         assert int(info(client)["connected_clients"]) >= 1
         with pytest.raises(ServerError, match="WRONGTYPE"):
             client.ask("LPUSH", "x", "1")
-
-
-def test_a_relay_needs_no_password_where_it_is(begin: Begin, server: str, tmp_path: Path) -> None:
-    store = begin(server=server)
-    path = str(tmp_path / "there" / "s")
-    link = Link("127.0.0.1", store.port, store.order.password, path)
-    relay = Relay(link)
-    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o700
-    clients = [redis.Redis(unix_socket_path=link.path) for _ in range(3)]
-    data = os.urandom(5 << 20)
-    clients[0].set("x", data)
-    assert [client.get("x") == data for client in clients] == [True] * 3
-    assert Relay(link)._folder == Path()  # the same machine under another name
-    relay.close()
-    assert not (tmp_path / "there").exists()
 
 
 def test_without_a_compiler_all_but_tensors_works(

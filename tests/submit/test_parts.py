@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.io import flag
 
-from ensemake.submit import environment, interval, jobscript, names
+from ensemake.submit import environment, interval, jobscript, leftovers, names
 from ensemake.submit.manager import Marker
 
 # Names
@@ -216,3 +217,20 @@ def test_a_look_is_due_once_in_an_interval(monkeypatch):
     assert [wait.is_due(), wait.is_due()] == [True, False]
     now[0] += 2
     assert wait.is_due()
+
+
+# Jobs of earlier runs
+
+
+@pytest.mark.parametrize(
+    ("marker", "began", "is_taken"),
+    [("7 0", 0, True), ("7 0", 4e9, False), ("7 1", 0, False), ("", 0, False)],
+)
+def test_a_job_that_ended_while_this_run_began_is_not_run_again(tmp_path, marker, began, is_taken):
+    """Its touched output is made by the run; what had ended before is wanted anew."""
+    paths = jobscript.Paths.of(tmp_path, "a")
+    paths.marker.write_text(marker)
+    outputs = [flag(str(tmp_path / "done"), "touch")]
+    assert (leftovers.finished(paths, outputs, began) is not None) == is_taken
+    (tmp_path / "done").touch()
+    assert (leftovers.finished(paths, outputs, began) is not None) == (marker == "7 0")

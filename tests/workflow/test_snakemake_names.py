@@ -1,10 +1,12 @@
 """Names of Snakemake's own that we rely on: a test tells when they move."""
 
 import sys
+from inspect import signature
 
 import pandas as pd
 import pytest
 from snakemake.common import get_function_params
+from snakemake.executors.local import Executor
 from snakemake.persistence import PersistenceBase
 from snakemake.persistence.file import FilePersistence
 
@@ -32,3 +34,7 @@ def test_params_are_recorded_as_ever_and_pandas_stays_out(monkeypatch: pytest.Mo
     monkeypatch.delitem(sys.modules, "pandas")
     assert [own._serialize_param(value) for value in values[:4]] == expected[:4]
     assert "pandas" not in sys.modules
+
+
+def test_snakemakes_own_executor_starts_a_job_by_a_method_that_ours_has() -> None:
+    assert list(signature(Executor.run_single_job).parameters) == ["self", "job"]

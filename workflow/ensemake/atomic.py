@@ -61,11 +61,8 @@ def replacing(target: Path) -> Iterator[tuple[Path, int]]:
 
     It is locked, so that who clears up after the dead sees that its writer lives.
     """
-    temporary = sibling(target)
-    descriptor = _create(temporary)
+    temporary, descriptor = _created(target)
     try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield temporary, descriptor
         temporary.replace(target)
     except BaseException as error:
@@ -74,6 +71,18 @@ def replacing(target: Path) -> Iterator[tuple[Path, int]]:
             error.filename = str(target)
         raise
     finally:
+        os.close(descriptor)
+
+
+def _created(target: Path) -> tuple[Path, int]:
+    """Make it again if it was taken for one of the dead before it was locked."""
+    while True:
+        temporary = sibling(target)
+        descriptor = _create(temporary)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
         os.close(descriptor)
 
 
@@ -89,24 +98,22 @@ def clear_dead(folder: Path) -> None:
     """
     with suppress(OSError):  # not ours to write: it stays
         for name in filter(TEMPORARY.fullmatch, os.listdir(folder)):
-            if not _is_written(f"{folder}/{name}"):
-                os.unlink(f"{folder}/{name}")
+            _clear(f"{folder}/{name}")
 
 
-def _is_written(path: str) -> bool:
+def _clear(path: str) -> None:
+    """Remove a file whose writer does not hold it, and hold it as long as that takes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # a link, that is made and renamed at once
-        return False
+        os.unlink(path)
+        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _holds(target: Path, data: bytes, mode: int) -> bool:

@@ -44,7 +44,7 @@ class Question:
     @cached_property
     def experiment(self) -> "tuple[Document, Config]":
         """The config, checked as the workflow does; the working directory is changed."""
-        from ensemake.check import check_config
+        from ensemake.check.config import check_config
         from ensemake.config.yamlfile import Document, load_yaml
         from ensemake.member.plan import read_config
 
@@ -79,7 +79,7 @@ class Question:
         return [work for name in names or config.entities for work in self._known(name)]
 
     def _known(self, name: str) -> "Iterator[Work]":
-        from ensemake.check import expanded
+        from ensemake.check.config import expanded
         from ensemake.member.expansion import known_work
 
         make = partial(known_work, self.expansion)
@@ -198,7 +198,7 @@ def ensemake() -> None:
 @asked
 def check_command(question: Question) -> None:
     """Tell all that is wrong with the config."""
-    from ensemake.check import expanded
+    from ensemake.check.config import expanded
 
     document, config = question.experiment
     faults = []

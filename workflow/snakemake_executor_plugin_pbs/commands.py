@@ -16,7 +16,7 @@ from . import listing
 # Each waits without limit for a server that hangs.
 PATIENCE = {"qsub": 120.0, "qstat": 60.0, "qdel": 120.0, "qselect": 60.0}
 UNREACHABLE = (160, 162, 255, TIMEOUT)  # unknown or silent server
-FULL = (38,)  # a limit of jobs for each user
+FULL = (38, 39)  # limits of jobs, and of what they ask for together
 UNKNOWN_JOB = 153
 HARMLESS = (0, 35, 55, UNKNOWN_JOB, 168)  # job finished, sub-job finished, unknown, exiting
 OLDEST = (19, 1, 3)  # first release whose qstat knows -E

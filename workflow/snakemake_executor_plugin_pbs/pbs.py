@@ -83,7 +83,7 @@ class Pbs(Manager):
         ids = commands.own_jobs(*(["-N", name] if name else []))
         found = self._listing(ids) if ids else {}
         return [
-            Queued(job_id, self._name(found, job_id), listing.index_of(job_id))
+            Queued(job_id, self._array_name(found, job_id), listing.index_of(job_id))
             for job_id, record in found.items()
             if "[]" not in job_id and record.get("job_state") not in ("F", "X")
         ]
@@ -96,10 +96,9 @@ class Pbs(Manager):
                 return found
         raise WorkflowError("PBS does not say what the jobs in the queue are.")
 
-    def _name(self, found: Listing, job_id: str) -> str:
+    def _array_name(self, found: Listing, job_id: str) -> str:
         """Return the name of a job, of a sub-job that of its array."""
-        record = found.get(listing.parent(job_id) or "", found[job_id])
-        return str(record.get("Job_Name", ""))
+        return self.job_name(found.get(listing.parent(job_id) or "", found[job_id]))
 
     def delete(self, job_ids: list[str]) -> str:
         """Call qdel once."""
@@ -114,8 +113,14 @@ class Pbs(Manager):
         """Return the state's letter."""
         return str(record.get("job_state"))
 
+    def job_name(self, record: Record) -> str:
+        """Return the name."""
+        return str(record.get("Job_Name", ""))
+
     def trouble(self, record: Record) -> str:
         """Return PBS's comment on a job that is held, or whose queue is not started."""
+        if record.get("job_state") == "S":  # the comment still says that it runs
+            return "suspended"
         comment = " ".join(str(record.get("comment", "")).split())
         odd = record.get("job_state") == "H" or "not started" in comment
         return (comment or "held") if odd else ""

@@ -9,6 +9,7 @@ from ensemake.submit.manager import JobEnd, Verdict, code_words, signal_name
 
 NEVER = "Can Never Run"
 TERMINATED = "91"  # substate
+NEVER_STARTED = (-1, -2, -3)
 VANISHED = "unknown to PBS and without an exit code: deleted, or its node was lost"
 
 # Negative numbers are PBS's own (JOB_EXEC_* of its job.h).
@@ -97,9 +98,14 @@ def of_number(status: int | None, comment: str) -> Verdict:
 
 
 def held_by_system(record: Mapping[str, Any]) -> bool:
-    """Tell whether PBS has given the job up; a dependency holds with the same letter."""
-    system = "s" in str(record.get("Hold_Types", ""))
-    return record.get("job_state") == "H" and system and not record.get("depend")
+    """Tell whether PBS has given the job up; dependencies and operators hold with the same letter.
+
+    After a restart of the server the comment is gone.
+    """
+    is_held = record.get("job_state") == "H" and "s" in str(record.get("Hold_Types", ""))
+    comment = str(record.get("comment", ""))
+    in_vain = exit_status(record) in NEVER_STARTED and not comment.startswith("Job held by")
+    return is_held and not record.get("depend") and ("failed attempts" in comment or in_vain)
 
 
 def verdict(record: Mapping[str, Any] | None, marker: int | None) -> Verdict:

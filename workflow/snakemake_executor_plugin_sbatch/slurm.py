@@ -113,6 +113,10 @@ class Slurm(Manager):
         """Return the state's name."""
         return str(record["state"])
 
+    def job_name(self, record: Record) -> str:
+        """Return the name; sacct is not asked for it."""
+        return str(record.get("name", ""))
+
     def trouble(self, record: Record) -> str:
         """Return the reason for which a job waits, if it is no ordinary one."""
         return trouble(record)

@@ -27,6 +27,7 @@ HOPELESS = re.compile(
     r"InvalidAccount|InvalidQOS|JobHoldMaxRequeue|launch failed requeued held|"
     r"(Assoc|QOS)(Max\w+PerJob(Limit)?|Min\w+)$"
 )
+NOT_STARTED = re.compile(r"JobHoldMaxRequeue|launch failed")  # of these: a fault of the cluster's
 # For these it just waits for its turn; all else is told.
 ORDINARY = re.compile(
     r"|None|Priority|Resources|BeginTime|Dependency|Licenses|JobArrayTaskLimit|Cleaning|Prolog|"
@@ -46,17 +47,20 @@ def slurm_verdict(record: Record | None, marker: Marker | None) -> Verdict:
     marker
         What the job itself has written down, if it has.
     """
+    state, reason = (record or {}).get("state", ""), (record or {}).get("reason", "")
+    is_stuck = state == "PENDING" and bool(HOPELESS.match(reason))
     if marker and marker.code == 0 and not marker.told:
-        return Verdict(JobEnd.SUCCESS)
+        # A controller that crashed before it saved that the job runs starts it again, in vain.
+        return Verdict(JobEnd.SUCCESS, is_stuck=is_stuck)
     if record is None:
         return Verdict(JobEnd.DOUBTFUL, words(marker) or LOST)
-    state, reason = record.get("state", ""), record.get("reason", "")
     if state == "PREEMPTED":  # it may be about to be requeued
         return Verdict(JobEnd.DOUBTFUL, ENDED[state])
     if state in ENDED:
         return ended(state, marker)
-    if state == "PENDING" and HOPELESS.match(reason):
-        return Verdict(JobEnd.HOPELESS, f"can never run here ({reason})")
+    if is_stuck:
+        why = "could not be started" if NOT_STARTED.match(reason) else "can never run here"
+        return Verdict(JobEnd.HOPELESS, f"{why} ({reason})")
     return Verdict(JobEnd.WAIT)
 
 

@@ -244,8 +244,14 @@ def _pbs_node(name: str, vnodes: list[str], gpus: int) -> Node:
 
 def this_machine(environ: Mapping[str, str]) -> Node:
     """Return this machine, as far as this process may use it."""
-    cpus = int(environ.get(CPUS, available_cpus()))
+    cpus = min(int(environ.get(CPUS, available_cpus())), _slots(environ))
     return Node(socket.gethostname(), cpus, _memory(), len(visible_gpus(environ)))
+
+
+def _slots(environ: Mapping[str, str]) -> int:
+    """Return how many CPUs a job of Grid Engine has asked for; it keeps no process to them."""
+    told = environ.get("NSLOTS", "") if _manager_of_job(environ) == "sge" else ""
+    return max(int(told), 1) if told.isdecimal() else sys.maxsize
 
 
 def available_cpus() -> int:

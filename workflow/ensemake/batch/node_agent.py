@@ -20,9 +20,8 @@ from pathlib import Path
 
 from ensemake.batch.allocation import Node
 from ensemake.batch.processes import End, Processes, Task
-from ensemake.store.relay import Link, Relay
-
-RELAYS: list[Relay] = []  # of this agent
+from ensemake.store.link import Link
+from ensemake.store.voucher import Voucher
 
 # Not by PYTHONPATH, which is the members' own.
 START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " + (
@@ -51,7 +50,7 @@ class Agent:
 
     def __init__(self, node: Node, environ: Mapping[str, str], log: Path) -> None:
         self.node, self.log = node.name, log
-        self.ready, self.fault = False, ""
+        self.ready, self.owed, self.fault = False, 0, ""
         # In a process group of its own: Ctrl-C is for the leader, who tells the agents.
         self.process = subprocess.Popen(
             command(node, environ, log, AGENT),
@@ -72,8 +71,9 @@ class Agent:
         """Have the member started there."""
         self._say(asdict(task))
 
-    def relay(self, link: Link) -> None:
-        """Have a store be reached there; if that cannot be, `fault` says why."""
+    def vouch(self, link: Link) -> None:
+        """Have programs there let into a store; it is `owed`, and `fault` says why it cannot be."""
+        self.owed += 1
         self._say({"store": asdict(link)})
 
     def stop(self) -> None:
@@ -102,6 +102,7 @@ class Agent:
             return None
         self.ready = self.ready or bool(lines)
         answers = [json.loads(line) for line in lines]
+        self.owed -= sum("store" in answer for answer in answers)
         self.fault = next((a["fault"] for a in answers if "fault" in a), self.fault)
         return [End(**answer) for answer in answers if "number" in answer]
 
@@ -170,8 +171,6 @@ def serve() -> int:
             processes.stop()
         for end in processes.ended():
             _tell(asdict(end))
-    for relay in RELAYS:
-        relay.close()
     return 0
 
 
@@ -181,9 +180,10 @@ def _tell(what: Mapping[str, object]) -> None:
         os.write(sys.stdout.fileno(), json.dumps(what).encode() + b"\n")
 
 
-def _relay(link: Link) -> None:
+def _vouch(link: Link) -> None:
     try:
-        RELAYS.append(Relay(link))
+        Voucher(link)
+        _tell({"store": link.port})
     except OSError as error:
         _tell({"fault": f"no way to it on {socket.gethostname()}: {error}"})
 
@@ -195,7 +195,7 @@ def _obey(lines: list[bytes] | None, processes: Processes) -> bool:
         if "number" in order:
             processes.start(Task(**order))
         elif "store" in order:
-            _relay(Link(**order["store"]))
+            _vouch(Link(**order["store"]))
         else:
             os.environ.update(order)
     return lines is not None

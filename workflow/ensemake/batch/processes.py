@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemake.batch.allocation import visible_gpus
+from ensemake.batch.log import say
 
 LOCK, LOCKED = 9, "ENSEMAKE_LOCKED"  # how run.sh is told that its lock is held: see runscript
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
@@ -69,8 +70,7 @@ class Processes:
         try:
             pid = _spawn(task)
         except OSError as error:
-            with contextlib.suppress(OSError):  # the log's disk may be full as well
-                os.write(sys.stderr.fileno(), f"ensemake: {task.directory}: {error}\n".encode())
+            say(f"{task.directory}: {error}")
             self._ended.append(End(task.number, 126, "failed"))
             self._wake_writer.send(b"\0")
             return
@@ -142,7 +142,7 @@ def recorded(directory: str) -> dict[str, object]:
 
 def _spawn(task: Task) -> int:
     words = task.command or ["bash", "-p", os.path.join(task.directory, "run.sh")]
-    with _locked(task.directory) as lock:
+    with locked(task.directory) as lock:
         return os.posix_spawnp(
             words[0],
             list(words),
@@ -157,7 +157,7 @@ def _spawn(task: Task) -> int:
 
 
 @contextlib.contextmanager
-def _locked(directory: str) -> Iterator[int | None]:
+def locked(directory: str) -> Iterator[int | None]:
     """Lock a member for its run.sh, which inherits the descriptor; None if run.sh has to try.
 
     For run.sh it is a program to start, a quarter of what a member that does nothing costs.

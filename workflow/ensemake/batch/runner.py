@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, allocation, own_node, workload_manager
+from ensemake.batch.log import say
 from ensemake.batch.node_agent import Agent, forget_step, serve
 from ensemake.batch.placement import Needs, Room, Slot, slots
 from ensemake.batch.processes import End, Processes, Task
@@ -97,12 +98,6 @@ class Progress:
             f"{self.entity}: {done} of {self._total} done, {running} running, "
             f"{over - done} failed, {self._total - over - running} left"
         )
-
-
-def say(text: str) -> None:
-    """Print to the log; members run on where that is on a full disk."""
-    with contextlib.suppress(OSError):
-        os.write(sys.stderr.fileno(), f"ensemake: {text}\n".encode(errors="replace"))
 
 
 @dataclass(frozen=True)
@@ -187,7 +182,8 @@ class Leader:
 
     @property
     def _awaits_store(self) -> bool:
-        return any(not store.is_ready for _, store in self._stores)
+        owed = any(agent.owed for agent in self._agents.values())
+        return owed or any(not store.is_ready for _, store in self._stores)
 
     def _incomplete(self) -> list[Item]:
         """Skipping costs a read here, and a bash if run.sh were left to find out."""
@@ -226,7 +222,7 @@ class Leader:
         self._is_crowded = len(places) > 1 or len(names) > len(set(names))
         first = [slot for name, cut in places.items() for slot in cut[: members[name]]]
         used = {slot.nodes[0] for slot in first if len(slot.nodes) == 1}
-        if self._shared:  # an agent has the store's socket there
+        if self._shared:  # an agent vouches there
             used.update(name for slot in first for name in slot.nodes)
         by_name = {node.name: node for node in nodes}
         for name in sorted(used - {self._own}) if self._left else ():
@@ -387,8 +383,8 @@ class Leader:
         self._processes.others |= store.pids
         if store.is_ready and not was_ready:
             for agent in self._agents.values():
-                for link in store.links(agent.node):
-                    agent.relay(link)
+                for link in store.links:
+                    agent.vouch(link)
         if fault:
             self._selector.unregister(store)
             self._lose_store(store.name, fault)

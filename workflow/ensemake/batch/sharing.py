@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import IO
 
 from ensemake.atomic import write_atomically
 from ensemake.batch.allocation import Node, own_node, workload_manager
+from ensemake.batch.log import say
 from ensemake.batch.node_agent import command
 from ensemake.member.plan import Plan, Planned, Shared, key_prefix
 from ensemake.member.state import read_status
@@ -76,8 +78,16 @@ def _store_lock(store: Shared) -> Iterator[None]:
     state.mkdir(parents=True, exist_ok=True)
     with open(state / "store.lock", "ab") as lock:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock, store.name)
         yield
+
+
+def _wait_for(lock: IO[bytes], name: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"{name}: another job has it, or a script that cannot be reached; waiting for its end")
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def going_on(shared: Shared, skipped: int) -> Shared:
@@ -94,21 +104,17 @@ def shared_store(shared: Shared, nodes: Sequence[Node]) -> Served:
         If that cannot be.
     """
     if shared.checkpoint:
-        return Joined(Path(shared.checkpoint), _has_others(nodes))
+        return Joined(Path(shared.checkpoint))
     return own_store(shared, nodes)
 
 
-def own_store(
-    shared: Shared, nodes: Sequence[Node], reach: bool = False, lets_in: bool = False
-) -> Store | Cluster:
+def own_store(shared: Shared, nodes: Sequence[Node], reach: bool = False) -> Store | Cluster:
     """Start a store on these nodes.
 
     Parameters
     ----------
     reach
         Whether programs elsewhere use it too.
-    lets_in
-        Whether its user's programs on this machine need no password at its port.
 
     Raises
     ------
@@ -119,7 +125,7 @@ def own_store(
     has_others = reach or _has_others(nodes)
     given = (shared.name, shared.settings, folders, shared.is_loaded, has_others)
     if shared.settings.nodes == 1:
-        return Store(*given, lets_in=lets_in)
+        return Store(*given)
     own, homes = own_node(os.environ, list(nodes)), filter(None, homes_of(shared, nodes))
     return Cluster(*given, [_home(node, own, folders.state) for node in homes])
 

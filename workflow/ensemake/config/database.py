@@ -44,7 +44,7 @@ Directives = Annotated[dict[Text, Text | int], AfterValidator(_directives)]
 
 
 class Colocated(Section):
-    """A store of each member's own: a server that runs beside it, on its node."""
+    """A store of each member's own: a server that runs beside it, on its first node."""
 
     cpus: Count = Field(1, description="CPUs that a member needs for it beside its own")
     mem_mb: Count | None = Field(
@@ -54,7 +54,14 @@ class Colocated(Section):
     )
     settings: Directives = Field({}, description="directives of the server, as in its redis.conf")
     unix_socket: bool = Field(
-        True, description="programs reach it by a Unix socket; else by a port of the loopback"
+        True,
+        description="programs of a member on one node reach it by a Unix socket; else by a port of "
+        "the loopback",
+    )
+    interface: Text | None = Field(
+        None,
+        description="network interface or address it listens on where a member has several nodes; "
+        "default: that of the node's name",
     )
 
 

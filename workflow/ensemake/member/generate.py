@@ -23,7 +23,7 @@ from ensemake.config.run import RunSettings
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Ensemble, Model
 from ensemake.member import steps, tags
-from ensemake.member.colocated import keeper_words, threads
+from ensemake.member.colocated import keeper_words, threads, told_names, voucher_words
 from ensemake.member.command import (
     command_words,
     environment,
@@ -310,7 +310,7 @@ def _run(
         take=TAKE if inputs else "",
         keeper=keeper_words(settings.colocated_db) if settings.colocated_db else (),
         threads=threads(settings, values) if settings.colocated_db else (),
-        has_tasks=any(needs(settings, values).get(key, 1) != 1 for key in ("nodes", "tasks")),
+        voucher=voucher_words() if _goes_far(settings, values) else (),
         prefix=key_prefix(settings, plan.entity, member.name) if settings.key_prefixing else "",
     )
 
@@ -328,8 +328,9 @@ def _command(
     return Step(
         words=words,
         digest=digest,
-        launch=launch_lines(run, needs(settings, values), others),
+        launch=launch_lines(run, needs(settings, values), others, told_names(settings)),
         several=bool(others),
+        is_vouched=_goes_far(settings, values),
         environment=environment(run, values),
         passed=passed(run),
         stdin=stdin(run, values),
@@ -348,6 +349,13 @@ def needs(settings: Model, values: Mapping[str, Scalar]) -> dict[str, Any]:
     keys = ("nodes", "tasks", "cpus_per_task")
     given = {key: settings.resources[key] for key in keys if key in settings.resources}
     return {key: resource(value, values) for key, value in given.items()}
+
+
+def _goes_far(settings: Model, values: Mapping[str, Scalar]) -> bool:
+    """Whether a program may come to run on other nodes than the member's own store."""
+    size = needs(settings, values)
+    is_wide = size.get("nodes", 1) != 1 or size.get("tasks", 1) != 1
+    return settings.colocated_db is not None and is_wide
 
 
 def _reachable(container: Container, base: Path, directory: Path) -> Container:

@@ -23,6 +23,9 @@ PALS_HOSTS = (
 HOST_OPTIONS = {"machinefile", "hostfile", "hosts", "host", "f", "H"}
 Needs = Mapping[str, int]  # nodes, tasks, cpus_per_task of one member
 
+# Words before a program that may be on another node than its member's own store; see run.bash.
+VOUCHED = '${_ensemake_vouched[@]+"${_ensemake_vouched[@]}"}'
+
 NO_LAUNCHER = "echo 'ensemake: {tasks} tasks want srun, mpirun or mpiexec; none is here' >&2"
 
 
@@ -65,7 +68,10 @@ _ensemake_further=("${_ensemake_words[@]}")"""
 
 
 def launch_lines(
-    settings: RunSettings, needs: Needs, others: Sequence[Sequence[str]] = ()
+    settings: RunSettings,
+    needs: Needs,
+    others: Sequence[Sequence[str]] = (),
+    told: Sequence[str] = (),
 ) -> list[str]:
     """Return bash lines that set the array ``_ensemake_launch``, the words before the command.
 
@@ -79,9 +85,11 @@ def launch_lines(
         ``nodes``, ``tasks`` and ``cpus_per_task`` of the member; 1 each if absent.
     others
         The commands of the further programs, as ``mpmd`` has them.
+    told
+        Names of variables that run.sh may have for its programs beside those of the config.
     """
     hosts = [PALS_HOSTS] if _may_be_pals(settings, needs) else []
-    return [*hosts, *_launch(settings, needs, others), *_passing(settings, needs)]
+    return [*hosts, *_launch(settings, needs, others), *_passing(settings, needs, told)]
 
 
 def _may_be_pals(settings: RunSettings, needs: Needs) -> bool:
@@ -94,11 +102,12 @@ def _chooses(settings: RunSettings, needs: Needs) -> bool:
     return settings.run_command == "auto" and not (_is_serial(needs) and not settings.mpmd)
 
 
-def _passing(settings: RunSettings, needs: Needs) -> list[str]:
-    """Have the launcher give every rank, wherever it is, the variables of the config."""
+def _passing(settings: RunSettings, needs: Needs, told: Sequence[str]) -> list[str]:
+    """Have the launcher give every rank, wherever it is, the variables that are its own."""
     launcher = settings.run_command
-    if settings.env_vars and (_chooses(settings, needs) or launcher.endswith((*MPI, "aprun"))):
-        lines = PASS.replace("@NAMES@", " ".join(settings.env_vars))
+    names = [*settings.env_vars, *(f"${{{name}+{name}}}" for name in told)]
+    if names and (_chooses(settings, needs) or launcher.endswith((*MPI, "aprun"))):
+        lines = PASS.replace("@NAMES@", " ".join(names))
         return [lines, PASS_FURTHER] if settings.mpmd else [lines]
     return []
 
@@ -160,14 +169,16 @@ def _by_rank(
     further = " ".join(quote(word) for words in others for word in words)
     whole = _array(launcher, settings, needs)
     return (
-        f"{whole}; _ensemake_launch+=(bash -pc {quote(text)} bash); _ensemake_further=({further})"
+        f"{whole}; _ensemake_launch+=({VOUCHED} bash -pc {quote(text)} bash); "
+        f"_ensemake_further=({further})"
     )
 
 
 def _part(launcher: str, other: Program, sizes: Needs, command: Sequence[str]) -> str:
     size = _size(launcher, {**sizes, "tasks": other.tasks})
     options = option_words(launcher, other.run_args)
-    return " ".join([*map(quote, [*size, *options]), *_place(launcher), *map(quote, command)])
+    words = [*map(quote, [*size, *options]), *_place(launcher), VOUCHED, *map(quote, command)]
+    return " ".join(words)
 
 
 def _automatic(settings: RunSettings, needs: Needs) -> list[str]:

@@ -435,7 +435,7 @@ _ensemake_watch() { # tell when it ends, also if it is killed; 3 says that it ha
   local code=0
   trap '' TERM INT HUP
   cd /
-  PATH=$_ensemake_path "${_ensemake_keeper[@]}" "$_ensemake_folder" || code=$?
+  PATH=$_ensemake_path "${_ensemake_keeper[@]}" "$_ensemake_folder" $_ensemake_spread || code=$?
   ((code)) || return 0
   if ((code == 137)); then
     echo 'failed its keeper was killed'
@@ -469,9 +469,8 @@ _ensemake_store_close() {
   wait "$_ensemake_watcher" || :
 }
 
-_ensemake_is_spread() { # succeed if a member of several tasks has several nodes
+_ensemake_is_spread() { # succeed if a member that may have several nodes does
   local nodes=${SLURM_JOB_NUM_NODES:-1}
-  [ -n "$_ensemake_tasks" ] || return 1
   if [ -n "${ENSEMAKE_NODELIST-}" ]; then # in a batch: its part
     [[ $ENSEMAKE_NODELIST == *,* ]] && return
   elif [ -r "${PBS_NODEFILE-}" ]; then
@@ -481,8 +480,10 @@ _ensemake_is_spread() { # succeed if a member of several tasks has several nodes
 }
 
 _ensemake_store_open() {
-  ! _ensemake_is_spread ||
-    _ensemake_fail failed 0 "its store is on one node, and it runs on several; share one (database)"
+  _ensemake_spread=
+  if ((${#_ensemake_voucher[@]})) && _ensemake_is_spread; then
+    _ensemake_spread=spread _ensemake_vouched=("${_ensemake_voucher[@]}")
+  fi
   trap : USR2 # it is heard
   trap _ensemake_store_close EXIT
   set -m # not of our process group, which may be killed as a whole

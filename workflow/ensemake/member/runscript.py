@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 
 from ensemake.config.container import Container
+from ensemake.member.launchers import VOUCHED
 from ensemake.member.layout import OWN
 
 HEAD = """\
@@ -63,7 +64,7 @@ _ensemake_{name}() {{
 {lines}
   exec ${{_ensemake_given[@]+/usr/bin/env "${{_ensemake_given[@]}}"}} \\
     ${{_ensemake_timeout[@]+"${{_ensemake_timeout[@]}}"}} \\
-    ${{_ensemake_launch[@]+"${{_ensemake_launch[@]}}"}} {command}
+    ${{_ensemake_launch[@]+"${{_ensemake_launch[@]}}"}} {vouched}{command}
 }}
 """
 
@@ -102,6 +103,7 @@ class Step:
     stdin: str | None = None
     container: Container | None = None
     several: bool = False  # the launch lines set the words of further programs
+    is_vouched: bool = False  # lets its processes on other nodes into the member's own store
 
     @property
     def name(self) -> str:
@@ -132,9 +134,9 @@ class RunScript:
     needs: str = ""  # run before an attempt is begun
     take: str = ""  # run as the first command begins
     keeper: Sequence[str] = ()  # words that keep a store of its own
+    voucher: Sequence[str] = ()  # words before a program that may run on other nodes than it
     threads: Sequence[str] = ()  # with the store's CPUs, without, variables that tell
     prefix: str = ""  # of keys in the store
-    has_tasks: bool = False  # which may come to run on several nodes
 
 
 def run_script(run: RunScript) -> str:
@@ -181,8 +183,8 @@ def _given(run: RunScript) -> list[str]:
 def _store(run: RunScript) -> list[str]:
     return [
         f"_ensemake_keeper=({quoted_words(run.keeper)})",
+        f"_ensemake_voucher=({quoted_words(run.voucher)})",
         f"_ensemake_threads=({quoted_words(run.threads)})",
-        f"_ensemake_tasks={'several' if run.has_tasks else ''}",
         *([f"export SSKEYOUT={quote(run.prefix)}"] if run.prefix else []),
     ]
 
@@ -227,6 +229,7 @@ def _wanted(run: RunScript) -> list[str]:
 def _step(name: str, command: Step) -> str:
     further = FURTHER if command.several else ""
     inside = '"${_ensemake_container[@]}" ' if command.container else ""
+    vouched = f"{VOUCHED} " if command.is_vouched else ""
     text = None if command.stdin is None else command.stdin.removesuffix("\n")
     given = "" if text is None else f" <<<{quote(text)}"  # bash ends it with a line end
     lines = [
@@ -238,7 +241,7 @@ def _step(name: str, command: Step) -> str:
         *(_contained(command.container) if command.container else []),
     ]
     words = f"{inside}{quoted_words(command.words)}{further}{given}"
-    return STEP.format(name=name, lines="\n".join(lines), command=words)
+    return STEP.format(name=name, lines="\n".join(lines), vouched=vouched, command=words)
 
 
 def digest_in(text: str) -> str | None:
@@ -255,6 +258,7 @@ def commands_in(text: str) -> list[str]:
     for body in re.findall(r"(?ms)^_ensemake_step_\d+\(\) \{\n(.*?)^\}$", own or rest):
         launchers = re.findall(launched, body, re.MULTILINE)
         command = body.partition('"${_ensemake_launch[@]}"} ')[2].removesuffix("\n")
+        command = command.removeprefix(f"{VOUCHED} ")
         found.append(" ".join(filter(None, [*launchers[:1], command])))
     return found
 

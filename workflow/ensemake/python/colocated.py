@@ -9,7 +9,6 @@ PORT = "a port is any that is free, since members run beside each other; program
 # What SmartSim has in these places, and what is said of anything else.
 LEFT_OUT: dict[str, tuple[tuple[Any, ...], str]] = {
     "port": ((None, 0), PORT),
-    "ifname": (("lo", ["lo"]), "it listens on the loopback of its node alone"),
     "unix_socket": ((None,), "each has a socket of its own; programs find it by SSDB"),
     "socket_permissions": ((None,), "its socket is its user's alone"),
     "custom_pinning": ((None,), "bind programs by run_args; db_cpus are kept free for it"),
@@ -41,10 +40,17 @@ def colocated(keys: Mapping[str, Any], is_unix_socket: bool) -> dict[str, Any]:
         if keys.get(name, known[0]) not in known:
             raise UnsupportedError(f"{name}={keys[name]!r}: {instead}")
     own = {"db_cpus": "cpus", "mem_mb": "mem_mb"}
-    others = {k: v for k, v in keys.items() if k not in LEFT_OUT.keys() | own.keys()}
+    own_keys = LEFT_OUT.keys() | own.keys() | {"ifname"}
+    others = {k: v for k, v in keys.items() if k not in own_keys}
     found: dict[str, Any] = {
         new: keys[name] for name, new in own.items() if keys.get(name) is not None
     }
     if others:
         found["settings"] = {name.replace("_", "-"): value for name, value in others.items()}
+    interface = keys.get("ifname", "lo")
+    names = [interface] if isinstance(interface, str) else [*interface]
+    if len(names) != 1:
+        raise UnsupportedError(f"ifname={interface!r}: it listens on one interface; name one")
+    if names != ["lo"]:
+        found["interface"] = names[0]
     return found | ({} if is_unix_socket else {"unix_socket": False})

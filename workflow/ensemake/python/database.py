@@ -118,7 +118,7 @@ class Orchestrator(Face):
         self._held, settings = None, database.Database.model_validate(self.as_config())
         folders, is_loaded = Folders(layout.directory, layout.state), settings.save and is_loaded
         shared = Shared(self.name, settings, str(folders.data), str(folders.state), is_loaded)
-        begin = partial(own_store, shared, allocation(os.environ), reach, lets_in=True)
+        begin = partial(own_store, shared, allocation(os.environ), reach)
         try:
             self._held = Held(begin, folders, settings.save, is_loaded)
         except BlockingIOError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ensemake.atomic import write_atomically
-from ensemake.check import check_config, check_shape
+from ensemake.check.config import check_config, check_shape
 from ensemake.config.yamlfile import Document, load_yaml
 from ensemake.config.yamltext import config_text
 from ensemake.member.expansion import Expansion

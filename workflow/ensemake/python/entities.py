@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from ensemake.check import check_shape
+from ensemake.check.config import check_shape
 from ensemake.config import schema
 from ensemake.config.run import as_list
 from ensemake.config.yamlfile import Document

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from ensemake.check import check_shape
+from ensemake.check.config import check_shape
 from ensemake.config.faults import ConfigError, did_you_mean, dotted
 from ensemake.config.scalars import Section, keys_of
 from ensemake.config.yamlfile import Document

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ensemake.check import rule_name
+from ensemake.check.names import rule_name
 from ensemake.errors import GenerateError, RunFailedError, RunningError, UnsupportedError
 from ensemake.member.generate import generate
 from ensemake.member.layout import store_layout

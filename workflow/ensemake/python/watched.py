@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from ensemake.check import check_config
+from ensemake.check.config import check_config
 from ensemake.config.yamltext import config_text
 from ensemake.errors import NotYetKnownError, UnsupportedError
 from ensemake.member.state import job_of

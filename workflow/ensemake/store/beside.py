@@ -15,14 +15,17 @@ from contextlib import suppress
 from secrets import token_hex
 
 from ensemake.config.database import Colocated, Database
+from ensemake.store.address import listening_address
+from ensemake.store.gate import Gate
 from ensemake.store.keeper import LOOK_S, Order, Server
+from ensemake.store.private import clear_private, hold
 from ensemake.store.program import find_server, tensor_module
-from ensemake.store.seats import LOOPBACK
+from ensemake.store.voucher import GATE
 
 TOLD = 3  # exit code of who has said why
 
 
-def keep_beside(settings: str, folder: str) -> int:
+def main(settings: str, folder: str, spread: str = "") -> int:
     """Keep a store until nobody wants it; return `TOLD` if it ended by itself.
 
     Parameters
@@ -31,35 +34,38 @@ def keep_beside(settings: str, folder: str) -> int:
         A `Colocated` as JSON.
     folder
         Path of the folder for its socket, which is made, and its user's alone.
+    spread
+        Says that the member has other nodes as well; "" if not.
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    clear_private()
     try:
         os.mkdir(folder, 0o700)
+        hold(folder)
     except OSError as error:
         return _failed(str(error))
     try:
-        return _keep(_order(Colocated.model_validate_json(settings), folder))
-    except OSError as error:
+        return _keep(_order(Colocated.model_validate_json(settings), folder, bool(spread)))
+    except (OSError, ValueError) as error:
         return _failed(str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _order(own: Colocated, folder: str) -> Order:
+def _order(own: Colocated, folder: str, is_spread: bool) -> Order:
     return Order(
         name="own",
         settings=Database(mem_mb=own.mem_mb, settings=own.settings, save=False),
         program=find_server(),
         modules=_tensors(),
-        address=LOOPBACK,
+        address=listening_address(own.interface if is_spread else None, is_spread),
         folder=folder,
         data=folder,
         log=f"{folder}/log",
         news=f"{folder}/news",
-        password="" if own.unix_socket else token_hex(32),
+        password=token_hex(32) if is_spread or not own.unix_socket else "",
         checkpoint="",
-        lets_in=not own.unix_socket,
     )
 
 
@@ -84,12 +90,15 @@ def _keep(order: Order) -> int:
 
 
 def _variables(order: Order, port: int) -> Iterator[str]:
-    local, url = f"unix://{order.socket}", f"unix://{order.socket}"
-    if port:
-        local, url = f"{LOOPBACK}:{port}", f"redis://:{order.password}@{LOOPBACK}:{port}/0"
-    yield f"set SSDB {local}"
     yield "set SR_DB_TYPE Standalone"
-    yield f"set ENSEMAKE_STORE {url}"
+    if not port:
+        yield f"set SSDB unix://{order.socket}"
+        yield f"set ENSEMAKE_STORE unix://{order.socket}"
+        return
+    there = f"{order.address}:{port}"
+    yield f"set SSDB {there}"
+    yield f"set ENSEMAKE_STORE redis://:{order.password}@{there}/0"
+    yield f"set {GATE} {Gate(order.gate, (order.address, port), order.password).port}"
 
 
 def _attend(server: Server) -> int:

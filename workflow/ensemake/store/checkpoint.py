@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ensemake.atomic import LARGEST, PRIVATE, read_whole, write_atomically
-from ensemake.store.relay import Link, reached
+from ensemake.store.link import Link, reached
 
 CHECKPOINT = "checkpoint.json"
 KEPT = "kept.json"

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from selectors import EVENT_READ, DefaultSelector
 
 from ensemake.config.database import Database
-from ensemake.store.relay import Link
+from ensemake.store.link import Link
 from ensemake.store.saved import prepare
-from ensemake.store.seats import LOOPBACK, Seat, seats
+from ensemake.store.seats import Seat, seats
 from ensemake.store.store import Folders, Home, Store, of_keys
+from ensemake.store.voucher import Voucher
 
 TRIES = 5  # for ports that somebody takes before the servers do
 
@@ -38,10 +39,11 @@ class Cluster:
             prepare(folders.data, len(places), is_loaded)
         self._tries, self._selector = TRIES, DefaultSelector()
         self.servers: list[Store] = []
+        self._vouchers: list[Voucher] = []
         self._begin()
 
     def _begin(self) -> None:
-        self._tries, self._asks_for_doors, self.servers = self._tries - 1, False, []
+        self._tries, self._is_seated, self.servers = self._tries - 1, False, []
         try:
             for seat in seats(len(self._places), self._settings.port):
                 self.servers.append(self._server(seat))
@@ -63,8 +65,7 @@ class Cluster:
     @property
     def is_ready(self) -> bool:
         """Whether all of it answers."""
-        is_up = all(server.is_ready for server in self.servers)
-        return is_up and (self.servers[0].has_doors or not self._own_links)
+        return all(server.is_ready for server in self.servers)
 
     @property
     def is_running(self) -> bool:
@@ -86,10 +87,19 @@ class Cluster:
             fault = key.data.hear()
             if fault:
                 return self._heed(key.data, fault)
-        if not self._asks_for_doors and all(server.is_ready for server in self.servers):
-            self._asks_for_doors = True
-            if self._own_links:
-                self.servers[0].open_doors(self._own_links)
+        if not self._is_seated and all(server.address for server in self.servers):
+            self._is_seated = True
+            for server in self.servers:
+                server.seat([server.address for server in self.servers])
+        return self._vouch() if self.is_ready and not self._vouchers else ""
+
+    def _vouch(self) -> str:
+        """Vouch for programs on our node at the servers of others; return why not."""
+        pairs = zip(self.servers, self._places, strict=True)
+        try:
+            self._vouchers = [Voucher(one.links[0]) for one, place in pairs if place.command]
+        except OSError as error:
+            return str(error)
         return ""
 
     def _heed(self, server: Store, fault: str) -> str:
@@ -114,20 +124,15 @@ class Cluster:
                 self.stop(False)
                 raise OSError(f"{self.name}: {fault}")
 
-    def links(self, node: str | None) -> list[Link]:
-        """Return what programs on a node need to come in."""
-        return [link for server in self.servers for link in server.links(node)]
-
     @property
-    def _own_links(self) -> list[Link]:
-        """For the doors of this node, which the keeper of the first server holds."""
-        first = self._places[0]
-        return [] if first.command else self.links(first.node)
+    def links(self) -> list[Link]:
+        """As of `Store`, of each server."""
+        return [link for server in self.servers for link in server.links]
 
     def environ(self, prefix: str = "", reads: Sequence[str] = ()) -> dict[str, str]:
         """Return the variables by which programs find it on each node; see `Store.environ`."""
         return {
-            "SSDB": ",".join(f"{LOOPBACK}:{server.port}" for server in self.servers),
+            "SSDB": ",".join(f"{one.address}:{one.port}" for one in self.servers),
             "SR_DB_TYPE": "Clustered",
             "ENSEMAKE_STORE": self.servers[0].url,
             **of_keys(prefix, reads),
@@ -135,6 +140,8 @@ class Cluster:
 
     def stop(self, save: bool) -> str:
         """End it; return why its data are not saved, "" if they are or need not be."""
+        for voucher in self._vouchers:
+            voucher.close()
         for server in self.servers:
             if save:
                 server.save()

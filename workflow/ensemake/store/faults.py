@@ -104,10 +104,6 @@ def _colocated(entity: Model) -> Iterator[Problem]:
     if entity.restart is not None and len(entity.run_settings) > 1:
         message = "would go on with one of several commands, and the store starts empty"
         yield ("restart",), f"{message}; leave it out, or colocated_db"
-    nodes = entity.resources.get("nodes", 1)
-    if not isinstance(nodes, str) and nodes > 1:
-        message = "its server is on one node, and a member runs on several; share a store"
-        yield ("colocated_db",), f"{message} (database)"
     if not (entity.preamble or (entity.batch_settings and entity.batch_settings.preamble)):
         try:
             find_server()

@@ -66,7 +66,7 @@ class Held:
 
     def _write(self, kept: dict[str, str]) -> None:
         store, host = self.store, socket.gethostname()
-        own = Checkpoint(store.name, os.getpid(), host, store.links(None), store.environ())
+        own = Checkpoint(store.name, os.getpid(), host, store.links, store.environ())
         write_checkpoint(self.checkpoint, own)
         add_kept(self._folders.state, kept)
 

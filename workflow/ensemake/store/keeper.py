@@ -25,11 +25,12 @@ from typing import Any
 from ensemake.atomic import PRIVATE, read_end, write_atomically
 from ensemake.config.database import Database
 from ensemake.store.address import free_port, listening_address
+from ensemake.store.gate import Gate
+from ensemake.store.private import clear_private, hold
 from ensemake.store.program import is_tensor_module
-from ensemake.store.relay import Link, Relay
 from ensemake.store.resp import Client, ServerError, info
 from ensemake.store.saved import dump_names
-from ensemake.store.seats import LOOPBACK, Seat
+from ensemake.store.seats import Seat
 
 PDEATHSIG = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 LOOK_S, TELL_S = 0.2, 5.0  # between looks at the server, between words about it
@@ -59,8 +60,6 @@ class Order:
         Files for what it prints, and for what is told of it while it runs.
     password
         Of this run; "" has it listen nowhere but at its socket.
-    lets_in
-        Whether its user's programs on this machine need none at its port.
     seat
         Its place in a cluster.
     environ
@@ -79,7 +78,6 @@ class Order:
     log: str
     news: str
     password: str
-    lets_in: bool = False
     seat: Seat | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     checkpoint: str = ""
@@ -88,6 +86,11 @@ class Order:
     def socket(self) -> str:
         """Path of the Unix socket."""
         return f"{self.folder}/s"
+
+    @property
+    def gate(self) -> str:
+        """Path of the socket at which the server asks who comes."""
+        return f"{self.folder}/gate"
 
     def as_json(self) -> str:
         """Return it as a line."""
@@ -105,12 +108,12 @@ def read_order(line: str) -> Order:
 def directives(order: Order, port: int) -> str:
     """Return the server's configuration: what the user says, then what is not to be changed."""
     settings, seat = order.settings, order.seat
-    own_port = ["port", str(port)] if order.lets_in else []
+    gate = ["gate", order.gate] if order.password else []
     memory = f"maxmemory {settings.mem_mb}mb" if settings.mem_mb else "maxmemory 0"
     lines = [
         "maxmemory-policy noeviction",
         *(f"{name} {value}" for name, value in settings.settings.items()),
-        f"bind {' '.join(dict.fromkeys([*([LOOPBACK] if seat else []), order.address]))}",
+        f"bind {order.address}",
         f"port {port}",
         "protected-mode yes",
         *([f"requirepass {order.password}"] if order.password else []),
@@ -123,13 +126,13 @@ def directives(order: Order, port: int) -> str:
         *(seat.directives(order.folder) if seat else ()),
         "daemonize no",
         'logfile ""',
-        *(_load(words, own_port) for words in order.modules),
+        *(_load(words, gate) for words in order.modules),
     ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _load(words: Sequence[str], own_port: Sequence[str]) -> str:
-    own = own_port if is_tensor_module(words[0]) else ()
+def _load(words: Sequence[str], gate: Sequence[str]) -> str:
+    own = gate if is_tensor_module(words[0]) else ()
     return f"loadmodule {' '.join(map(as_word, [*words, *own]))}"
 
 
@@ -261,7 +264,7 @@ def keep() -> int:
     orders = open(0, "rb", buffering=0)  # noqa: SIM115 - what is not read yet is seen by select
     order = read_order(orders.readline().decode())
     try:
-        _keep(_placed(order), orders)
+        _keep(_seated(_placed(order), orders), orders)
     except (OSError, ValueError) as error:
         _say(failed=str(error))
     finally:
@@ -281,14 +284,29 @@ def _placed(order: Order) -> Order:
     return replace(order, address=listening_address(order.settings.interface, True))
 
 
+def _seated(order: Order, orders: FileIO) -> Order:
+    """Tell where this server of a cluster is, and hear where all of them are."""
+    if not order.seat:
+        return order
+    _say(address=order.address)
+    line = orders.readline()
+    if not line:
+        raise OSError("it is not wanted any more")
+    return replace(order, seat=replace(order.seat, addresses=json.loads(line)))
+
+
 def _keep(order: Order, orders: FileIO) -> None:
+    clear_private()
+    hold(order.folder)
     Path(order.data).mkdir(parents=True, exist_ok=True)
     Path(order.log).parent.mkdir(parents=True, exist_ok=True)
     if order.seat:
         Path(order.folder, "nodes.conf").write_text(order.seat.nodes_file(), encoding="ascii")
     server = Server(order)
     try:
-        _say(ready={"address": order.address, "port": server.port, "pid": server.pid})
+        gate = Gate(order.gate, (order.address, server.port), order.password)
+        ready = {"address": order.address, "port": server.port, "pid": server.pid}
+        _say(ready={**ready, "gate": gate.port})
         _look_after(server, order, orders)
     finally:
         server.stop()
@@ -306,16 +324,10 @@ def _look_after(server: Server, order: Order, orders: FileIO) -> None:
 
 
 def _obey(server: Server, orders: FileIO) -> bool:
-    """Save, or open doors to servers on other nodes; False if this is the end."""
-    line = orders.readline().decode().strip()
-    if line == "save":
+    """Save if that is said, not if nobody is there any more: both are the end."""
+    if orders.readline().strip() == b"save":
         _say(saved=server.save())
-    if not line.startswith("["):
-        return False
-    for link in json.loads(line):
-        Relay(Link(**link))
-    _say(doors=True)
-    return True
+    return False
 
 
 def _tell(server: Server, order: Order) -> None:

@@ -5,15 +5,14 @@
  * Clients that come through the Unix socket are let in by who may open it: its folder is its
  * user's alone. Those that come over the network need the password.
  *
- * Arguments: `cluster PORT` of a server that is part of a cluster and listens there. As clients
- * reach those by TCP alone, it lets in what the same user runs on this machine, and it closes the
+ * Arguments: `gate PATH`, a socket at which the server's keeper says who else needs no password
+ * (`gate.py`). `cluster PORT` of a server that is part of a cluster and listens there: it closes the
  * door by which servers talk among themselves, where nobody is asked who he is. `bare` leaves the
- * commands to another module. `port PORT` lets the same user's programs in as well, at one server.
+ * commands to another module.
  *
  * Without headers of the server's: a module is given a function that finds the others by name.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +21,8 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 typedef struct Ctx Ctx;
@@ -44,10 +45,10 @@ typedef void (*Listener)(Ctx *, Event, uint64_t, void *);
 enum { OK = 0, ERROR = 1, READ = 1, WRITE = 2, EMPTY = 0, STRING = 1 };
 enum { CLIENT_CHANGE = 4, CONNECTED = 0, THROUGH_SOCKET = 1 << 4 };
 enum { MOST_DIMENSIONS = 64 };
-enum { BUS = 10000, ESTABLISHED = 1 }; /* the bus lies so far above the server's port */
+enum { BUS = 10000 }; /* the bus lies so far above the server's port */
 
 static int cluster_port = 0; /* 0: no cluster */
-static int own_port = 0;     /* where our user's programs need no password; 0: nowhere */
+static char gate[108] = "";  /* where to ask who needs no password; nowhere: nobody else */
 
 static int (*SetModuleAttribs)(Ctx *, const char *, int, int);
 static int (*CreateCommand)(Ctx *, const char *, Command, const char *, int, int, int);
@@ -216,22 +217,22 @@ static int config(Ctx *ctx, String **argv, int argc) {
   return no_models(ctx, argv, argc);
 }
 
-/* Whether the other end of a connection from this machine is a process of our user: the kernel
- * lists the ends of connections with whose they are. Of one that is closing it does not know. */
-static int is_own_user(const ClientInfo *client) {
-  char line[512];
-  unsigned from, to, from_port, to_port, state, user;
-  int found = 0;
-  FILE *table = strcmp(client->address, "127.0.0.1") ? NULL : fopen("/proc/net/tcp", "r");
-  if (!table) return 0;
-  while (!found && fgets(line, sizeof line, table))
-    found = sscanf(line, " %*u: %x:%x %x:%x %x %*x:%*x %*x:%*x %*x %u", &from, &from_port, &to,
-                   &to_port, &state, &user) == 6 &&
-            from == htonl(INADDR_LOOPBACK) && from_port == client->port &&
-            to == htonl(INADDR_LOOPBACK) && to_port == (unsigned)own_port &&
-            state == ESTABLISHED && user == geteuid();
-  fclose(table);
-  return found;
+/* Whether the server's keeper knows a client as its user's program. */
+static int is_known(const ClientInfo *client) {
+  struct sockaddr_un name = {.sun_family = AF_UNIX};
+  struct timeval patience = {.tv_sec = 3};
+  char question[64], answer = 0;
+  int line = *gate ? socket(AF_UNIX, SOCK_STREAM, 0) : -1;
+  if (line < 0) return 0;
+  snprintf(name.sun_path, sizeof name.sun_path, "%s", gate);
+  int length = snprintf(question, sizeof question, "%s %u\n", client->address, client->port);
+  setsockopt(line, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  setsockopt(line, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  if (connect(line, (struct sockaddr *)&name, sizeof name) == 0 &&
+      write(line, question, (size_t)length) == length)
+    (void)!recv(line, &answer, 1, 0);
+  close(line);
+  return answer == '1';
 }
 
 /* Our servers know each other's slots from their configuration and have nothing to say. In place of
@@ -258,7 +259,7 @@ static void let_in(Ctx *ctx, Event event, uint64_t what, void *data) {
     close_bus();
     is_closed = 1;
   }
-  if (client->flags & THROUGH_SOCKET || (own_port && is_own_user(client)))
+  if (client->flags & THROUGH_SOCKET || is_known(client))
     AuthenticateClientWithACLUser(ctx, "default", 7, NULL, NULL, NULL);
 }
 
@@ -296,8 +297,9 @@ int RedisModule_OnLoad(void *ctx, String **argv, int argc) {
   for (int i = 0; i < argc; i++) {
     if (is_word(argv[i], "bare")) is_bare = 1;
     if (i + 1 == argc) break;
-    if (is_word(argv[i], "cluster")) own_port = cluster_port = atoi(StringPtrLen(argv[++i], NULL));
-    if (is_word(argv[i], "port")) own_port = atoi(StringPtrLen(argv[++i], NULL));
+    if (is_word(argv[i], "cluster")) cluster_port = atoi(StringPtrLen(argv[++i], NULL));
+    else if (is_word(argv[i], "gate"))
+      snprintf(gate, sizeof gate, "%s", StringPtrLen(argv[++i], NULL));
   }
   SubscribeToServerEvent(ctx, changes, let_in);
   return is_bare ? OK : commands(ctx);

@@ -1,9 +1,6 @@
-"""The seats of a cluster's servers: which keys each holds, and where programs find it.
+"""The seats of a cluster's servers: which keys each holds, and where the others are.
 
-On each node of the job programs find server i at the same port of the node's own loopback: the
-server itself where it runs, elsewhere a door to it (`ensemake.store.relay`). So what the servers
-tell of each other is right everywhere, and no other user, nor any other machine, gets in without
-a password.
+The ports are chosen before the servers start; their addresses each finds on its own node.
 """
 
 import random
@@ -30,16 +27,17 @@ class Seat:
     ----------
     number
         Which it is, from 0.
-    ports, ids
+    ports, ids, password
         Of all of them.
-    password
-        Of all of them.
+    addresses
+        Of all of them, once they are known.
     """
 
     number: int
     ports: Sequence[int]
     ids: Sequence[str]
     password: str
+    addresses: Sequence[str] = ()
 
     @property
     def port(self) -> int:
@@ -51,17 +49,18 @@ class Seat:
         return [
             "cluster-enabled yes",
             f"cluster-config-file {folder}/nodes.conf",
-            f"cluster-announce-ip {LOOPBACK}",
+            f"cluster-announce-ip {self.addresses[self.number]}",
             f"cluster-node-timeout {PATIENCE_MS}",
         ]
 
     def nodes_file(self) -> str:
         """Return what it knows of the others from the beginning; no port (0) is to be asked."""
-        every = zip(self.ids, self.ports, slot_ranges(len(self.ids)), strict=True)
+        slots = slot_ranges(len(self.ids))
+        every = zip(self.ids, self.addresses, self.ports, slots, strict=True)
         lines = [
-            f"{name} {LOOPBACK}:{port}@0 {'myself,' * (number == self.number)}master "
+            f"{name} {address}:{port}@0 {'myself,' * (number == self.number)}master "
             f"- 0 0 {number + 1} connected {first}-{last}"
-            for number, (name, port, (first, last)) in enumerate(every)
+            for number, (name, address, port, (first, last)) in enumerate(every)
         ]
         return "\n".join([*lines, f"vars currentEpoch {len(lines)} lastVoteEpoch 0", ""])
 

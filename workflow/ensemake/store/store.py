@@ -7,21 +7,21 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from tempfile import mkdtemp
 from typing import Any
 
 from ensemake.config.database import Database
 from ensemake.store.address import listening_address
 from ensemake.store.checkpoint import CHECKPOINT
 from ensemake.store.keeper import Order
+from ensemake.store.link import Link
 from ensemake.store.news import NEWS
+from ensemake.store.private import private_folder
 from ensemake.store.program import find_server, tensor_module
-from ensemake.store.relay import Link
 from ensemake.store.saved import prepare
-from ensemake.store.seats import LOOPBACK, Seat
+from ensemake.store.seats import Seat
 
 # Not by PYTHONPATH, which is the members' own.
 START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " + (
@@ -29,7 +29,6 @@ START = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); " 
 )
 KEEPER = [sys.executable, "-c", START]
 LOG = "server{}.log"
-LOCAL = ("/dev/shm", "/tmp")  # of each node alone; the path is what SmartRedis and a socket take
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,6 @@ class Store:
         Whether programs on other nodes use it.
     seat, place
         Its place among the servers of a cluster, and where it runs.
-    lets_in
-        Whether its user's programs on this machine need no password at its port.
 
     Raises
     ------
@@ -100,7 +97,6 @@ class Store:
         has_others: bool = False,
         seat: Seat | None = None,
         place: Home = Home(),
-        lets_in: bool = False,
     ) -> None:
         self.name, self.lacks, self._place = name, "", place
         program, there = find_server(settings.server), bool(place.command)
@@ -123,11 +119,9 @@ class Store:
             password=seat.password if seat else token_hex(32),
             seat=seat,
             environ=place.environ,
-            lets_in=lets_in,
         )
-        self.address, self.port, self._pid = address, 0, 0
-        self.has_doors = False
-        self._read = b""
+        self.address, self.port, self._gate, self._pid = "" if seat else address, 0, 0, 0
+        self._has_others, self._read = has_others, b""
         self.process = subprocess.Popen(
             place.command or KEEPER,
             stdin=subprocess.PIPE,
@@ -180,10 +174,10 @@ class Store:
         return "".join(filter(None, (self._heed(json.loads(line)) for line in lines)))
 
     def _heed(self, said: dict[str, Any]) -> str:
+        self.address = said.get("address", self.address)
         if "ready" in said:
             self.address, self.port = said["ready"]["address"], said["ready"]["port"]
-            self._pid = said["ready"]["pid"]
-        self.has_doors = self.has_doors or "doors" in said
+            self._gate, self._pid = said["ready"]["gate"], said["ready"]["pid"]
         return str(said.get("failed", ""))
 
     def wait(self) -> None:
@@ -205,27 +199,23 @@ class Store:
         """Of our children that are its."""
         return {self.process.pid}
 
-    def links(self, node: str | None) -> list[Link]:
-        """Return what programs on another node need to come in."""
-        order, seat = self.order, self.order.seat
-        link = Link(self.address, self.port, order.password)
-        if not seat:
-            return [replace(link, path=order.socket)]
-        door = replace(link, door=seat.port, id=seat.ids[seat.number])
-        return [door] if node != self._place.node else []
+    @property
+    def links(self) -> list[Link]:
+        """What others need to come in, or to vouch for who does."""
+        order = self.order
+        return [Link(self.address, self.port, order.password, self._gate, order.socket)]
 
-    def open_doors(self, links: Sequence[Link]) -> None:
-        """Have its keeper open doors to servers on other nodes."""
-        self._say(json.dumps([asdict(link) for link in links]))
+    def seat(self, addresses: Sequence[str]) -> None:
+        """Tell its keeper where all servers of its cluster are."""
+        self._say(json.dumps(addresses))
 
     @property
     def url(self) -> str:
         """Address for clients, with the password."""
-        address = LOOPBACK if self.order.seat else self.address
-        return f"redis://:{self.order.password}@{address}:{self.port}/0"
+        return f"redis://:{self.order.password}@{self.address}:{self.port}/0"
 
     def environ(self, prefix: str = "", reads: Sequence[str] = ()) -> dict[str, str]:
-        """Return the variables by which programs find it, here or where a relay is.
+        """Return the variables by which programs find it on each node.
 
         Parameters
         ----------
@@ -234,7 +224,8 @@ class Store:
         reads
             Prefixes of those that it may read.
         """
-        there = {"SSDB": f"unix://{self.order.socket}", "SR_DB_TYPE": "Standalone"}
+        far, near = f"{self.address}:{self.port}", f"unix://{self.order.socket}"
+        there = {"SSDB": far if self._has_others else near, "SR_DB_TYPE": "Standalone"}
         return {**there, "ENSEMAKE_STORE": self.url, **of_keys(prefix, reads)}
 
     def save(self) -> None:
@@ -278,8 +269,3 @@ def of_keys(prefix: str, reads: Sequence[str]) -> dict[str, str]:
     """Return the variables that tell a SmartRedis client of prefixes of keys."""
     keys = {"SSKEYOUT": prefix, "SSKEYIN": ",".join(reads)}
     return {name: value for name, value in keys.items() if value}
-
-
-def private_folder() -> str:
-    """Return a new folder on this machine, its user's alone."""
-    return mkdtemp(prefix="ensemake-", dir=next(f for f in LOCAL if os.access(f, os.W_OK)))

@@ -63,17 +63,18 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
     def __post_init__(self) -> None:
         """Check the site and set up the folder."""
         remote = self.workflow.remote_execution_settings
-        self._manager = self.make_manager()
+        self._manager, self._began = self.make_manager(), time.time()
         if remote.immediate_submit:
             raise WorkflowError("This executor does not support --immediate-submit.")
         self._manager.require()
         self._interval = Interval(float(remote.seconds_between_status_checks))
         self._live: set[str] = set()
+        self._is_silent, self._unseen = False, dict[str, Path]()  # ids and logs of jobs that ended
         self._states: dict[str, str] = {}
         self._warned: set[str] = set()
         self._leftovers: dict[str, leftovers.Leftover] | None = None
         self._environments: set[Path] = set()
-        self._stop = threading.Event()
+        self._stop, self._is_back = threading.Event(), threading.Event()
         # A thread of its own takes what has gathered while it was busy, as few commands as can be;
         # and Ctrl-C interrupts the main thread, not a command whose answer names jobs to remove.
         self._submitter = ThreadPoolExecutor(1)
@@ -130,7 +131,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         left = (self._leftovers or {}).pop(ticket.name, None)
         name = self._manager.name
         if leftovers.serves(ticket.paths, ticket.fingerprint, ticket.changing_inputs):
-            left = left or leftovers.finished(ticket.paths, map(str, ticket.job.output))
+            left = left or leftovers.finished(ticket.paths, ticket.job.output, self._began)
             if left:
                 self.logger.info(f"Taking over {name} job {left.job_id} of an earlier run.")
                 self._environments.update(jobscript.environment_in(ticket.paths.script))
@@ -240,7 +241,10 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
     def _pause(self, seconds: float) -> bool:
         """Wait before asking again; True to give up, at once if it was for nothing just now."""
         self._note("silence", f"{self._manager.name} does not answer; jobs are submitted later.")
-        return self._is_away or self._stop.wait(seconds)
+        self._is_back.clear()
+        if not (self._is_away or self._stop.is_set()):
+            self._is_back.wait(seconds)
+        return self._is_away or self._stop.is_set()
 
     def _follow(self, ticket: Ticket, job_id: str, log: Path) -> None:
         """Hand a job in the queue over to polling."""
@@ -261,9 +265,13 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         markers = self._markers(active_jobs)
         verdicts = [(info, self._judged(info, found, markers)) for info in active_jobs]
         self._note_changes(verdicts, found, markers)
-        hopeless = [info for info, judged in verdicts if judged.outcome is JobEnd.HOPELESS]
-        if hopeless:
-            self._manager.delete([str(info.external_jobid) for info in hopeless])
+        stuck = [
+            str(info.external_jobid)
+            for info, judged in verdicts
+            if judged.is_stuck or judged.outcome is JobEnd.HOPELESS
+        ]
+        if stuck:
+            self._manager.delete(stuck)
         for info, judged in verdicts:
             if judged.outcome is JobEnd.WAIT:
                 yield info
@@ -274,14 +282,19 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         """Ask about all jobs; say once that there is no answer, and once that there is again."""
         found = self._manager.look([str(info.external_jobid) for info in active_jobs])
         away = f"{self._manager.name} gives no answer about the jobs; asking again."
+        self._is_silent = found is None
         if found is None:
             self._note(away, away)
-        else:
+        elif away in self._warned:
             self._warned.discard(away)
+            self._is_back.set()  # what is to be submitted need not wait any longer
         return found
 
-    def _markers(self, active_jobs: list[SubmittedJobInfo]) -> dict[str, Marker]:
-        """Return what jobs have written down, by their ids; after the look, or it may be older."""
+    def _markers(self, active_jobs: list[SubmittedJobInfo]) -> dict[Path, Marker]:
+        """Return what jobs have written down; after the look, or it may be older.
+
+        Not by their ids: a manager that has lost its memory gives them out again.
+        """
         with os.scandir(self._folder) as entries:
             there = {entry.name for entry in entries if entry.name.endswith(".exit")}
         found = {}
@@ -292,22 +305,33 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
                 with suppress(OSError):
                     marker = jobscript.marker_in(path.read_text())
                     if marker and marker.owner == info.external_jobid:
-                        found[marker.owner] = marker
+                        found[path] = marker
         return found
 
     def _judged(
-        self, info: SubmittedJobInfo, found: Listing | None, markers: dict[str, Marker]
+        self, info: SubmittedJobInfo, found: Listing | None, markers: dict[Path, Marker]
     ) -> Verdict:
         """Return what has become of a job."""
-        job_id, manager = str(info.external_jobid), self._manager
-        marker = markers.get(job_id)
+        assert info.aux is not None
+        manager, marker = self._manager, markers.get(info.aux["ticket"].paths.marker)
         if found is None:
             return manager.verdict({}, marker)
-        record = manager.record(found, job_id)
+        record = self._record(found, info)
         if record is None and not (marker and marker.code == 0):
-            record = manager.record(self._past(found), job_id)
-        self._tell(record or {}, job_id)
+            record = self._record(self._past(found), info)
+        self._tell(record or {}, str(info.external_jobid))
         return self._believed(info, manager.verdict(record, marker))
+
+    def _record(self, found: Listing, info: SubmittedJobInfo) -> Record | None:
+        """Return the record of a job, none if its id is another one's of ours by now.
+
+        A name of another form is one that the site gives, or somebody has given.
+        """
+        assert info.aux is not None
+        record = self._manager.record(found, str(info.external_jobid))
+        name = self._manager.job_name(record or {})
+        is_other = names.is_ours(name) and not info.aux["log"].name.startswith(f"{name}.")
+        return None if is_other else record
 
     def _past(self, found: Listing) -> Listing:
         """Return what is remembered of jobs that are not listed; asked once for each listing."""
@@ -345,11 +369,13 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         self,
         verdicts: list[tuple[SubmittedJobInfo, Verdict]],
         found: Listing | None,
-        markers: dict[str, Marker],
+        markers: dict[Path, Marker],
     ) -> None:
         """Ask more rarely while nothing changes; soon about jobs whose marker is not all."""
         waiting = {
-            str(info.external_jobid) for info, judged in verdicts if judged.outcome is JobEnd.WAIT
+            info.aux["ticket"].paths.marker
+            for info, judged in verdicts
+            if info.aux and judged.outcome is JobEnd.WAIT
         }
         if found is None:
             if waiting & markers.keys():
@@ -366,6 +392,8 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         self._live.discard(str(info.external_jobid))
         ticket.paths.marker.unlink(missing_ok=True)
         if judged.outcome is JobEnd.SUCCESS:
+            if self._is_silent:
+                self._unseen[str(info.external_jobid)] = log
             self._clear(ticket, log)
             self.report_job_success(info)
             return
@@ -395,6 +423,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
     def cancel(self) -> None:
         """Remove every job from the queue, also one that is just being submitted."""
         self._stop.set()
+        self._is_back.set()
         self._submitter.shutdown(wait=True, cancel_futures=True)
         self.cancel_jobs([])
         self.shutdown()
@@ -410,9 +439,28 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         rest = " ".join(ids)
         self.logger.error(f"{command} failed ({complaint}). Remove with: {command} {rest}")
 
+    def _remove_restarted(self) -> None:
+        """Remove jobs that ended well while the manager was away, and that it has started again.
+
+        A controller that crashed before it had saved that they run does so.
+        """
+        if not self._unseen or self._is_silent:
+            return
+        with suppress(WorkflowError):
+            again = [
+                job.job_id
+                for job in self._manager.queued()
+                if job.job_id in self._unseen
+                and self._unseen[job.job_id].name.startswith(f"{job.name}.")
+            ]
+            if again:
+                self._manager.delete(again)
+        self._unseen.clear()
+
     def shutdown(self) -> None:
         """End polling; jobs of earlier runs that nobody asked for are left alone but named."""
         super().shutdown()
+        self._remove_restarted()
         ids = [left.job_id for left in (self._leftovers or {}).values()]
         if ids:
             self.logger.warning(

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from snakemake.io import is_flagged
+
 from ensemake.submit import calls, jobscript, names
 from ensemake.submit.manager import Manager, Queued
 
@@ -50,11 +52,23 @@ def serves(paths: jobscript.Paths, fingerprint: str, inputs: Iterable[str]) -> b
         return False
 
 
-def finished(paths: jobscript.Paths, outputs: Iterable[str]) -> Leftover | None:
-    """Return a job that ended well, with its outputs, while no main process was there."""
+def finished(paths: jobscript.Paths, outputs: Iterable[str], began: float) -> Leftover | None:
+    """Return a job that ended well, with its outputs, while no main process was there.
+
+    Parameters
+    ----------
+    outputs
+        Its files, flagged as Snakemake does. What the main process itself touches is not there.
+    began
+        When this run did: what had ended before, it has seen in other ways, and wants again.
+    """
     try:
         marker = jobscript.marker_in(paths.marker.read_text())
+        is_new = paths.marker.stat().st_mtime > began
     except OSError:
         return None
-    complete = marker and marker.code == 0 and all(Path(path).exists() for path in outputs)
-    return Leftover(marker.owner, paths.log) if marker and complete else None
+    if marker is None or marker.code != 0:
+        return None
+    awaited = [path for path in outputs if not (is_new and is_flagged(path, "touch"))]
+    is_whole = all(Path(path).exists() for path in awaited)
+    return Leftover(marker.owner, paths.log) if is_whole else None

@@ -22,16 +22,17 @@ class JobEnd(Enum):
     WAIT = "still there"
     SUCCESS = "ended well"
     FAILURE = "ended badly"
-    HOPELESS = "will never run and has to be removed from the queue"
+    HOPELESS = "will never run"
     DOUBTFUL = "seems to have failed; believed if that stays so for a while"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A `JobEnd` and, where it is a bad one, the reason in words."""
+    """A `JobEnd`, the reason in words where it is a bad one, whether it would stay in the queue."""
 
     outcome: JobEnd
     reason: str = ""
+    is_stuck: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,10 @@ class Manager(ABC):
     @abstractmethod
     def state(self, record: Record) -> str:
         """Return the state in a record: a change of any is news."""
+
+    @abstractmethod
+    def job_name(self, record: Record) -> str:
+        """Return the name in a record, an array's for its sub-jobs; empty if there is none."""
 
     @abstractmethod
     def trouble(self, record: Record) -> str:

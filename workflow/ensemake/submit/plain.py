@@ -20,6 +20,9 @@ from snakemake.shell import MAX_ARG_LEN, shell
 from ensemake.submit import jobscript
 from ensemake.submit.resources import UNKNOWN
 
+# What a member's job is for Snakemake; the executor `members` knows it again.
+RUN_MEMBER = "{params.carry_on} {params.limit} exec {params.command:q} > {log:q} 2>&1"
+
 UNUSUAL_FILES = ("pipe", "service", "update")
 
 

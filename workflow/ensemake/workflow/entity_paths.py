@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemake.check import rule_name
+from ensemake.check.names import rule_name
 from ensemake.config.schema import Model
 from ensemake.member.files import sources
 from ensemake.member.layout import Layout, layout

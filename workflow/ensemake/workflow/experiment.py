@@ -23,7 +23,7 @@ from snakemake.utils import available_cpu_count
 
 from ensemake.atomic import clear_dead, write_atomically
 from ensemake.batch.allocation import CPUS, allocation, own_node
-from ensemake.check import check_config, check_shape
+from ensemake.check.config import check_config, check_shape
 from ensemake.config.faults import ConfigError, Fault
 from ensemake.config.inputs import Choice
 from ensemake.config.schema import Config, shareable

@@ -17,7 +17,7 @@ from snakemake.exceptions import IncompleteCheckpointException
 from snakemake.jobs import Job
 
 from ensemake.atomic import PRIVATE, clear_dead, write_atomically
-from ensemake.check import expanded
+from ensemake.check.config import expanded
 from ensemake.errors import RunningError, file_fault
 from ensemake.lock import hold
 from ensemake.member.layout import store_layout

@@ -18,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from snakemake.persistence import PersistenceBase
 from snakemake.utils import available_cpu_count
 
 from ensemake.atomic import clear_dead, write_atomically
@@ -63,7 +62,6 @@ class ExperimentRules:
         self.is_main = bool(workflow.is_main_process)
         self.at_end = at_end
         self.workflow = workflow
-        serialize_without_pandas()
         if self.is_main:
             _keep_to_what_is_here(workflow)
             _log_as_far_as_there_is_room()
@@ -222,19 +220,6 @@ def _log_as_far_as_there_is_room() -> None:
 
     if tell.__module__ == logging.__name__:  # the workflow is read once more in one process
         logging.Handler.handleError = handle  # type: ignore[method-assign,assignment]
-
-
-def serialize_without_pandas() -> None:
-    """Have Snakemake look whether a param is a table of pandas only where pandas has been imported.
-
-    It imports pandas itself otherwise, a fifth of the time that a run with nothing to do takes.
-    """
-
-    def serializer(own: PersistenceBase) -> Callable[[Any], str | object]:
-        builtin: Callable[[Any], str | object] = own._serialize_param_builtin
-        return own._serialize_param_pandas if "pandas" in sys.modules else builtin
-
-    PersistenceBase._serialize_param = property(serializer)
 
 
 def _document(workflow: Any, config: Mapping[str, Any]) -> Document:

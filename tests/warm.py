@@ -38,6 +38,8 @@ IMPORTED = (
     "snakemake.profiles",
     "snakemake.report.html_reporter",
     "smart_open",
+    "pandas",
+    "snakemake_executor_plugin_members",
     "snakemake_executor_plugin_pbs",
     "snakemake_executor_plugin_sbatch",
     "snakemake_logger_plugin_ensemake",

@@ -13,7 +13,7 @@ from ensemake.store import private
 
 from .conftest import Begin
 
-HOLDER = "import sys; from ensemake.store.private import hold; hold(sys.argv[1]); print(flush=True)"
+HOLDER = "import sys; from ensemake.store.private import hold_private; hold_private(sys.argv[1]); print(flush=True)"
 
 
 @pytest.fixture(autouse=True)

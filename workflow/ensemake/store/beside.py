@@ -18,7 +18,7 @@ from ensemake.config.database import Colocated, Database
 from ensemake.store.address import listening_address
 from ensemake.store.gate import Gate
 from ensemake.store.keeper import LOOK_S, Order, Server
-from ensemake.store.private import clear_private, hold
+from ensemake.store.private import clear_private, hold_private
 from ensemake.store.program import find_server, tensor_module
 from ensemake.store.voucher import GATE
 
@@ -42,7 +42,7 @@ def main(settings: str, folder: str, spread: str = "") -> int:
     clear_private()
     try:
         os.mkdir(folder, 0o700)
-        hold(folder)
+        hold_private(folder)
     except OSError as error:
         return _failed(str(error))
     try:

@@ -26,7 +26,7 @@ from ensemake.atomic import PRIVATE, read_end, write_atomically
 from ensemake.config.database import Database
 from ensemake.store.address import free_port, listening_address
 from ensemake.store.gate import Gate
-from ensemake.store.private import clear_private, hold
+from ensemake.store.private import clear_private, hold_private
 from ensemake.store.program import is_tensor_module
 from ensemake.store.resp import Client, ServerError, info
 from ensemake.store.saved import dump_names
@@ -297,7 +297,7 @@ def _seated(order: Order, orders: FileIO) -> Order:
 
 def _keep(order: Order, orders: FileIO) -> None:
     clear_private()
-    hold(order.folder)
+    hold_private(order.folder)
     Path(order.data).mkdir(parents=True, exist_ok=True)
     Path(order.log).parent.mkdir(parents=True, exist_ok=True)
     if order.seat:

@@ -24,7 +24,7 @@ def private_folder() -> str:
     return mkdtemp(prefix=PREFIX, dir=next(place for place in PLACES if os.access(place, os.W_OK)))
 
 
-def hold(folder: str) -> int:
+def hold_private(folder: str) -> int:
     """Hold a folder as long as this process lives; return the descriptor that does."""
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with suppress(OSError):  # a file system without locks

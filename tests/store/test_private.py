@@ -13,7 +13,13 @@ from ensemake.store import private
 
 from .conftest import Begin
 
-HOLDER = "import sys; from ensemake.store.private import hold_private; hold_private(sys.argv[1]); print(flush=True)"
+HOLDER = """\
+import sys
+from ensemake.store.private import hold_private
+hold_private(sys.argv[1])
+print(flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +44,7 @@ def test_what_the_dead_left_is_cleared_and_nothing_else(place: Path) -> None:
     held, others = left(place, "held"), left(place, "other", "thesis.tex")
     new = Path(private.private_folder())
     (place / f"{private.PREFIX}link").symlink_to(others)
-    command = [sys.executable, "-c", f"{HOLDER}; sys.stdin.read()", str(held)]
+    command = [sys.executable, "-c", HOLDER, str(held)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holder:
         assert holder.stdout

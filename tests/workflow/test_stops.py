@@ -7,8 +7,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Lock, Thread
+from types import SimpleNamespace
 
 import pytest
+
+from ensemake.workflow.run import _stop
 
 from ..conftest import Project
 
@@ -149,3 +153,21 @@ def test_what_killed_writers_left_is_cleared(project: Project) -> None:
     assert done.returncode == 0, done.stderr
     assert list(project.results.rglob("*.tmp")) == [own]
     assert not (again / "previous").exists()
+
+
+def test_a_signal_in_the_middle_of_a_round_does_not_wait_for_its_end() -> None:
+    """Snakemake's handler wants the lock that the round has, which it has interrupted."""
+    held, heard = Lock(), Event()
+
+    def heed(*arguments: object) -> None:
+        with held:
+            heard.set()
+
+    experiment = SimpleNamespace(is_stopped=False)
+    handler = Thread(target=_stop, args=(experiment, heed, signal.SIGTERM, None), daemon=True)
+    with held:
+        handler.start()
+        handler.join(60)
+        assert not handler.is_alive()
+    assert heard.wait(60)
+    assert experiment.is_stopped

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
@@ -65,7 +66,10 @@ def _stop(experiment: ExperimentRules, heed: Callable[..., Any], *arguments: Any
         with suppress(psutil.Error):
             if not ours.isdisjoint(process.cmdline()[1:2]):
                 process.terminate()
-    heed(*arguments)
+    if heed is signal.default_int_handler:
+        heed(*arguments)
+    else:  # Snakemake's takes a lock that the thread which is interrupted may hold
+        Thread(target=heed, args=arguments, daemon=True).start()
 
 
 def _start_at_once(workflow: Any) -> None:

@@ -185,7 +185,7 @@ VERSIONS = {
     "Hydra": "HYDRA build details:",
     "Intel": "Intel(R) MPI Library for Linux* OS, Version 2021.9",
 }
-BY_NAME = "-x A -x UID -x S"
+BY_NAME = "-x A -x UID -x S -x SSDB"  # what a member has of its store is never told by value
 BY_VALUE = "{0} A=a;b {0} UID=7 {0} S=of-the-shell"
 
 
@@ -209,8 +209,9 @@ def test_each_launcher_gives_every_rank_the_variables(
     env_vars = {"A": "a;b", "UID": "7", "S": "of the shell, not these words"}
     run = {"run_command": launcher, "env_vars": env_vars, "mpmd": mpmd}
     settings = RunSettings.model_validate({"exe": "echo", **run})
-    lines = launch_lines(settings, {"tasks": 3}, [[other.exe] for other in settings.mpmd])
-    text = "\n".join(["export A='a;b' S=of-the-shell; _ensemake_given=(UID=7)", *lines])
+    others = [[other.exe] for other in settings.mpmd]
+    lines = launch_lines(settings, {"tasks": 3}, others, ["SSDB", "SSKEYIN"])
+    text = "\n".join(["export SSDB=here A='a;b' S=of-the-shell; _ensemake_given=(UID=7)", *lines])
     text += '\n"${_ensemake_launch[@]}" echo ${_ensemake_further[@]+"${_ensemake_further[@]}"}'
     done = subprocess.run(
         ["bash", "-euc", text], env={"PATH": f"{launchers}:/usr/bin:/bin"}, capture_output=True
@@ -220,6 +221,30 @@ def test_each_launcher_gives_every_rank_the_variables(
     sizes = "-n 2 echo : {} -n 1 air" if mpmd else "-n 3 echo"
     again = "" if launcher == "aprun" else expected
     assert words == f"{expected} {sizes.format(again)}".split()
+
+
+def test_no_value_of_a_store_is_told_without_variables_of_the_config(launchers: Path) -> None:
+    (launchers / "mpiexec").write_text(
+        FAKE.replace("\n", "\n[ $1 != --version ] || echo PALS\n", 1)
+    )
+    lines = launch_lines(RunSettings(exe="echo", run_command="mpiexec"), {"tasks": 2}, (), ["SSDB"])
+    text = "\n".join(["export SSDB=here", *lines, '"${_ensemake_launch[@]}"'])
+    words = ["bash", "-euc", text]
+    told = subprocess.check_output(words, env={"PATH": f"{launchers}:/usr/bin:/bin"}, text=True)
+    assert "here" not in told
+
+
+def test_programs_are_let_into_a_store_on_other_nodes(launchers: Path) -> None:
+    for launcher, expected in {
+        "mpirun": "mpirun -n 1 in echo : -n 1 in air",
+        "srun": "srun --exact --mem=0 --ntasks=2 --cpus-per-task=1 in bash -pc",
+    }.items():
+        run = {"exe": "echo", "run_command": launcher, "mpmd": [{"exe": "air"}]}
+        lines = launch_lines(RunSettings.model_validate(run), {"tasks": 2}, [["air"]])
+        text = '"${_ensemake_launch[@]}" ${_ensemake_vouched[@]} echo "${_ensemake_further[@]}"'
+        words = ["bash", "-euc", "\n".join(["_ensemake_vouched=(in)", *lines, text])]
+        told = subprocess.check_output(words, env={"PATH": f"{launchers}:/usr/bin:/bin"}, text=True)
+        assert " ".join(told.split()).startswith(expected)
 
 
 @pytest.mark.parametrize(("run_args", "expected"), [({}, True), ({"export": "NONE"}, False)])
@@ -240,8 +265,8 @@ shift
 exec env -i PATH=/usr/bin:/bin sh -c "$*"
 """
 REAL = {
-    # without hwloc's shared memory, which can crash Open MPI 4.1's daemons
-    "mpirun.openmpi": "-mca plm_rsh_agent {agent} -mca rtc ^hwloc -host one,two",
+    # without what can crash Open MPI 4.1: shared memory of hwloc, daemons that route for others
+    "mpirun.openmpi": "-mca plm_rsh_agent {agent} -mca rtc ^hwloc -mca routed direct -host one,two",
     "mpirun.mpich": "-launcher ssh -launcher-exec {agent} -hosts one,two",
 }
 

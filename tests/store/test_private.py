@@ -42,6 +42,13 @@ def left(place: Path, name: str, *files: str) -> Path:
 def test_what_the_dead_left_is_cleared_and_nothing_else(place: Path) -> None:
     dead = left(place, "dead", "log", "nodes.conf")
     held, others = left(place, "held"), left(place, "other", "thesis.tex")
+    user = place / f"{private.PREFIX}analysis"
+    user.mkdir()
+    (user / "log").write_text("mine")
+    empty = place / f"{private.PREFIX}empty"
+    empty.mkdir()
+    for folder in (user, empty):
+        os.utime(folder, (0, 0))
     new = Path(private.private_folder())
     (place / f"{private.PREFIX}link").symlink_to(others)
     command = [sys.executable, "-c", HOLDER, str(held)]
@@ -54,6 +61,8 @@ def test_what_the_dead_left_is_cleared_and_nothing_else(place: Path) -> None:
         assert held.exists()
         assert (others / "thesis.tex").exists()
         assert new.exists()
+        assert (user / "log").exists()
+        assert empty.exists()
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         private.clear_private()

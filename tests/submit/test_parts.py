@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from snakemake.io import flag
 
 from ensemake.submit import environment, interval, jobscript, leftovers, names
-from ensemake.submit.manager import Marker
+from ensemake.submit.executor import SubmitExecutor
+from ensemake.submit.manager import Marker, Queued
 
 # Names
 
@@ -234,3 +236,25 @@ def test_a_job_that_ended_while_this_run_began_is_not_run_again(tmp_path, marker
     assert (leftovers.finished(paths, outputs, began) is not None) == is_taken
     (tmp_path / "done").touch()
     assert (leftovers.finished(paths, outputs, began) is not None) == (marker == "7 0")
+
+
+# Jobs that a manager starts again
+
+
+def test_only_what_it_started_again_is_removed():
+    deleted = []
+    waiting = [
+        Queued("1", "done-1", ""),
+        Queued("2", "another-2", ""),
+        Queued("3", "new-3", ""),
+    ]
+    manager = SimpleNamespace(queued=lambda: waiting, delete=deleted.extend)
+    executor = object.__new__(SubmitExecutor)
+    executor._manager, executor._is_silent = manager, True
+    executor._unseen = {"1": Path("done-1.log"), "2": Path("done-2.log")}
+    executor._remove_restarted()
+    assert deleted == []  # there is nobody to tell
+    executor._is_silent = False
+    executor._remove_restarted()
+    executor._remove_restarted()
+    assert deleted == ["1"]  # the id of the second is another job's by now

@@ -148,11 +148,10 @@ def own_shares(
     """Return the variables by which a member finds its stores: of several with their names."""
     settings, found = plan.settings, dict[str, str]()
     prefix = key_prefix(settings, plan.entity, member.name) if settings.key_prefixing else ""
-    is_only = len(settings.stores) == 1 and settings.colocated_db is None
     for shared, store in served:
         if shared.name in settings.stores:
             reads = [one for name in settings.reads_from for one in shared.prefixes.get(name, ())]
-            suffix = "" if is_only else f"_{shared.name}"
+            suffix = f"_{shared.name}" if settings.has_named_stores else ""
             variables = store.environ(prefix, reads)
             found |= {f"{name}{suffix}": value for name, value in variables.items()}
     return found

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 from ensemake.config.batch import BatchSettings
 from ensemake.config.scalars import Count, Section, Text
 
+GATE = "ENSEMAKE_GATE"  # what processes of a member with its own store are told beside where it is
 # What decides who may come in, and where everything lies, is not to be set by the way.
 OURS = {
     **dict.fromkeys(("bind", "protected-mode"), "interface says where it listens"),

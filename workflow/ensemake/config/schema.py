@@ -152,6 +152,11 @@ class Model(Section):
         return as_list(self.database) if self.database else []
 
     @property
+    def has_named_stores(self) -> bool:
+        """Whether programs find them by variables that have their names."""
+        return len(self.stores) > 1 or (bool(self.stores) and self.colocated_db is not None)
+
+    @property
     def pictures(self) -> list[str]:
         """Names of the files of its plots."""
         plots = self.plots

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ensemake.config.database import Colocated
+from ensemake.config.database import GATE, Colocated
 from ensemake.config.scalars import Scalar
 from ensemake.config.schema import Model
 from ensemake.member.command import resource
@@ -32,9 +32,8 @@ def voucher_words() -> list[str]:
 
 def told_names(entity: Model) -> list[str]:
     """Return the names of the variables by which programs find stores."""
-    own = [*FOUND_BY, "ENSEMAKE_GATE"] if entity.colocated_db else []
-    are_several = len(entity.stores) > 1 or entity.colocated_db is not None
-    suffixes = [f"_{name}" if are_several else "" for name in entity.stores]
+    own = [*FOUND_BY, GATE] if entity.colocated_db else []
+    suffixes = [f"_{name}" if entity.has_named_stores else "" for name in entity.stores]
     return [*own, *(f"{name}{suffix}" for suffix in suffixes for name in FOUND_BY)]
 
 

@@ -31,7 +31,7 @@ NO_LAUNCHER = "echo 'ensemake: {tasks} tasks want srun, mpirun or mpiexec; none 
 
 # Nodes that mpirun reaches by ssh give a rank another environment than run.sh has. Hydra (MPICH,
 # Intel) takes it along whole, and jsrun. Open MPI is told names alone, so that no list of processes
-# shows the values.
+# shows the values. What run.sh itself adds is told by name or not at all: a password may be in it.
 PASS = """\
 _ensemake_pass=() _ensemake_names=(@NAMES@)
 case ${_ensemake_launch[0]-} in
@@ -40,13 +40,14 @@ case ${_ensemake_launch[0]-} in
     _ensemake_text+=$(command -v "${_ensemake_launch[0]}" || :)
     case $_ensemake_text in
       *"Open MPI"* | *OpenRTE* | *PRRTE*)
-        for _ensemake_text in "${_ensemake_names[@]}"; do
+        for _ensemake_text in ${_ensemake_names[@]+"${_ensemake_names[@]}"} @TOLD@; do
           _ensemake_pass+=(-x "$_ensemake_text")
         done ;;
       *PALS* | */pals/*) _ensemake_option=--env ;;
     esac ;;
   *aprun) _ensemake_option=-e ;;
 esac
+[ ${#_ensemake_names[@]} != 0 ] || unset -v _ensemake_option
 for _ensemake_text in ${_ensemake_option+"${_ensemake_names[@]}"}; do
   _ensemake_value=$_ensemake_text=${!_ensemake_text-}
   for _ensemake_pair in ${_ensemake_given[@]+"${_ensemake_given[@]}"}; do
@@ -105,9 +106,10 @@ def _chooses(settings: RunSettings, needs: Needs) -> bool:
 def _passing(settings: RunSettings, needs: Needs, told: Sequence[str]) -> list[str]:
     """Have the launcher give every rank, wherever it is, the variables that are its own."""
     launcher = settings.run_command
-    names = [*settings.env_vars, *(f"${{{name}+{name}}}" for name in told)]
-    if names and (_chooses(settings, needs) or launcher.endswith((*MPI, "aprun"))):
-        lines = PASS.replace("@NAMES@", " ".join(names))
+    is_mpi = _chooses(settings, needs) or launcher.endswith((*MPI, "aprun"))
+    if is_mpi and (settings.env_vars or told):
+        lines = PASS.replace("@NAMES@", " ".join(settings.env_vars))
+        lines = lines.replace("@TOLD@", " ".join(f"${{{name}+{name}}}" for name in told))
         return [lines, PASS_FURTHER] if settings.mpmd else [lines]
     return []
 

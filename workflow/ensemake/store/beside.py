@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from secrets import token_hex
 
-from ensemake.config.database import Colocated, Database
+from ensemake.config.database import GATE, Colocated, Database
 from ensemake.store.address import listening_address
 from ensemake.store.gate import Gate
 from ensemake.store.keeper import LOOK_S, Order, Server
 from ensemake.store.private import clear_private, hold_private
 from ensemake.store.program import find_server, tensor_module
-from ensemake.store.voucher import GATE
 
 TOLD = 3  # exit code of who has said why
 

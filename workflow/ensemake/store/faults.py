@@ -88,13 +88,12 @@ def shared_problems(config: Config, name: str, is_held: Callable[[str], bool]) -
 
 def _names(config: Config, entity: Model) -> Iterator[Problem]:
     """Of several stores each is found by variables with its name."""
-    are_several = len(entity.stores) > 1 or entity.colocated_db is not None
     for item, store in enumerate(entity.stores):
         path: KeyPath = ("database", item) if len(entity.stores) > 1 else ("database",)
         if store not in config.databases:
             hint = did_you_mean(store, config.databases)
             yield path, f"there is no {store!r} in databases{hint}"
-        elif are_several and not re.fullmatch("[A-Za-z0-9_]+", store):
+        elif entity.has_named_stores and not re.fullmatch("[A-Za-z0-9_]+", store):
             message = f"its variables would be called SSDB_{store}, which is no name of a variable"
             yield path, f"{message}; rename the store: letters, digits and _"
 

@@ -24,12 +24,11 @@ def private_folder() -> str:
     return mkdtemp(prefix=PREFIX, dir=next(place for place in PLACES if os.access(place, os.W_OK)))
 
 
-def hold_private(folder: str) -> int:
-    """Hold a folder as long as this process lives; return the descriptor that does."""
+def hold_private(folder: str) -> None:
+    """Hold a folder as long as this process lives."""
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with suppress(OSError):  # a file system without locks
         fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    return held
 
 
 def clear_private() -> None:
@@ -55,9 +54,10 @@ def _ours() -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Nothing else is in it, or it is another's that is called so."""
+    """A server's socket is in it and nothing else, or it is something else that is called so."""
     entries = [*folder.iterdir()]
-    if all(entry.is_socket() or entry.name in FILES for entry in entries):
+    is_ours = any(entry.is_socket() for entry in entries)
+    if is_ours and all(entry.is_socket() or entry.name in FILES for entry in entries):
         for entry in entries:
             entry.unlink()
         folder.rmdir()

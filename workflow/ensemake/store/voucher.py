@@ -13,12 +13,12 @@ from contextlib import suppress
 from threading import Thread
 from urllib.parse import urlsplit
 
+from ensemake.config.database import GATE
 from ensemake.store.gate import WELCOME
 from ensemake.store.link import PATIENCE_S, Link
 from ensemake.store.peers import is_own
 
 LOOK_S = 0.05
-GATE = "ENSEMAKE_GATE"  # what a member's processes are told beside ENSEMAKE_STORE
 
 
 class Voucher:

@@ -330,7 +330,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         assert info.aux is not None
         record = self._manager.record(found, str(info.external_jobid))
         name = self._manager.job_name(record or {})
-        is_other = names.is_ours(name) and not info.aux["log"].name.startswith(f"{name}.")
+        is_other = names.is_ours(name) and not _is_called(name, info.aux["log"])
         return None if is_other else record
 
     def _past(self, found: Listing) -> Listing:
@@ -450,8 +450,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
             again = [
                 job.job_id
                 for job in self._manager.queued()
-                if job.job_id in self._unseen
-                and self._unseen[job.job_id].name.startswith(f"{job.name}.")
+                if job.job_id in self._unseen and _is_called(job.name, self._unseen[job.job_id])
             ]
             if again:
                 self._manager.delete(again)
@@ -470,3 +469,8 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
         elif not self._live:
             for path in self._environments:
                 path.unlink(missing_ok=True)
+
+
+def _is_called(name: str, log: Path) -> bool:
+    """Tell whether a job of this name has this log."""
+    return log.name.startswith(f"{name}.")

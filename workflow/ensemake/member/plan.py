@@ -24,7 +24,7 @@ from ensemake.member.layout import Layout, config_copy
 from ensemake.member.state import has_completed, is_complete
 from ensemake.sweep.upstream import variable
 
-CHUNK = 500  # members one generate job writes: about half a second
+CHUNK = 2000  # members one generate job writes; it takes as long to start as to write most of them
 
 Inputs = tuple[tuple[str, tuple[str, ...]], ...]  # entity, names of those of its members
 

@@ -56,6 +56,25 @@ def test_only_members_that_were_killed_get_the_reason(tmp_path: Path) -> None:
     assert (status.exit_code, status.attempt, status.host) == (None, 2, "n1")
 
 
+def test_members_that_never_started_have_the_reason_until_they_do(tmp_path: Path) -> None:
+    """Whatever the exit code of their job was, and whether an earlier one ended as well."""
+    never, early, other = (member(tmp_path / name) for name in ("never", "early", "other"))
+    (never / ".lock").unlink()
+    for path in (never, early):
+        (path / "run.sh").write_text("_ensemake_digest=d\n")
+    (other / "run.sh").write_text("of nobody we know")
+    with (early / ".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # it is just starting
+        explain([never, early, other], "Slurm: TIMEOUT", "old")
+    explain([never, other], "PBS: exit code 1", "now")
+    explain([never, other], "PBS: exit code 1", "now")
+    kind, status = state(never, "d", [])
+    assert status is not None
+    assert (kind, status.exit_code, status.run) == ("cancelled", None, "now")
+    assert status.reason == "did not start (PBS: exit code 1)"
+    assert [read_status(path) for path in (early, other)] == [None, None]
+
+
 def test_a_member_that_told_nothing_has_the_exit_code_of_its_job(tmp_path: Path) -> None:
     begun = "d 2 n1 4711 2026-11-24T12:00:00+0000 77\n"
     silent = member(tmp_path / "silent", lock=begun)

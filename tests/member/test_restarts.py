@@ -14,7 +14,7 @@ from .by_hand import Member, shell
 WALK = """
 [ ! -e state ] || read -r step <state
 for ((step = ${step:-0} + 1; step <= %d; step++)); do
-  sleep 0.1; echo "$step $ENSEMAKE_ATTEMPT" >>steps; echo $step >state
+  sleep 0.1; echo "$step $ENSEMAKE_ATTEMPT" >>steps; echo $step >next; mv next state
 done
 """
 RESTART = {"from": "state"}

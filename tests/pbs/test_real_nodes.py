@@ -147,7 +147,9 @@ def test_qdel_ends_the_members_on_both_nodes(project: PbsProject) -> None:
     subprocess.run(["qdel", *in_queue(project.folder)], check=True)
     process.communicate(timeout=120)
     assert process.returncode == 1
-    assert sorted(project.statuses()) == ["cancelled"] * 2 * CPUS + ["missing"]
+    assert sorted(project.statuses()) == ["cancelled"] * 5
+    reasons = sorted(row["reason"].startswith("did not start (PBS: ") for row in project.table())
+    assert reasons == [False] * 2 * CPUS + [True]
 
 
 def test_batches_of_a_killed_run_are_taken_over(project: PbsProject) -> None:

@@ -97,7 +97,9 @@ def test_each_fault_has_its_reason_and_the_next_run_goes_on(
     assert found["cancel"][0] == "cancelled"
     lost = "started and never told how it ended (Slurm: NODE_FAIL: its node was lost)"
     assert found["node"] == ("killed", lost)
-    assert outcome(project, "nowhere")["1"][0] == "missing"
+    state, reason = outcome(project, "nowhere")["1"]
+    assert (state, reason.lower().count("invalid partition")) == ("cancelled", 1)
+    assert reason.startswith("did not start (Slurm: not submitted: ")
     assert "invalid partition" in told.lower()
     assert "NODE_FAIL" in told
 
@@ -161,7 +163,7 @@ def test_what_is_not_the_end_is_waited_for_and_told_once(
     assert found == {
         **dict.fromkeys(("held", "suspended", "requeued", "preempted"), ("completed", "")),
         "near": near,
-        "never": ("missing", ""),
+        "never": ("cancelled", "did not start (Slurm: can never run here (PartitionTimeLimit))"),
     }
     ran = {x: project.ran()[project.member(x=x).name] for x in found}
     assert ran == {"held": 1, "suspended": 1, "requeued": 2, "preempted": 2, "near": 1, "never": 0}

@@ -64,6 +64,11 @@ class Layout:
         """Plan of the members that are generated, or run in a batch, together."""
         return self.state / f"{chunk}.plan.json"
 
+    @property
+    def ended(self) -> Path:
+        """Marker of a source all of whose members have ended."""
+        return self.state / "all.ended"
+
     def generated(self, chunk: str) -> Path:
         """Marker of a generated chunk."""
         return self.state / f"{chunk}.generated"

@@ -31,7 +31,7 @@ State = Literal[
 MEANING: dict[State, str] = {
     "completed": "finished, its outputs are there",
     "failed": "ended with an exit code, a signal, or without an output",
-    "cancelled": "was stopped by a signal or a time limit",
+    "cancelled": "was stopped by a signal or a time limit, or its job before it started",
     "killed": "started and never told how it ended",
     "running": "is being run",
     "queued": "submitted to a cluster, not started yet",

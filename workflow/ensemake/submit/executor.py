@@ -124,7 +124,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
                     self._write(ticket)
                     yield ticket
             except (ValueError, OSError, WorkflowError) as error:
-                self.report_job_error(SubmittedJobInfo(job), msg=f"Not submitted: {error}. ")
+                self._report_not_submitted(job, str(error))
 
     def _taken_over(self, ticket: Ticket) -> bool:
         """Follow the job that an earlier run submitted for this, if it still serves."""
@@ -196,8 +196,7 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
             self._submitted(name, batch, answer.ids)
         elif not self._stop.is_set():
             for ticket in batch:
-                message = f"Not submitted: {answer.complaint}. "
-                self.report_job_error(SubmittedJobInfo(ticket.job), msg=message)
+                self._report_not_submitted(ticket.job, answer.complaint)
 
     def _submitted(self, name: str, batch: list[Ticket], ids: list[str]) -> None:
         """Follow the jobs of a submission."""
@@ -399,10 +398,17 @@ class SubmitExecutor(RemoteExecutor):  # type: ignore[misc]
             return
         judged = self._manager.reason_in(log, judged)
         ticket.paths.reason.write_text(judged.reason + "\n")
-        for listener in LISTENERS:
-            listener(info.job, f"{self._manager.name}: {judged.reason}")
+        self._tell_listeners(info.job, judged.reason)
         message = f"{self._manager.name} job {info.external_jobid}: {judged.reason}. "
         self.report_job_error(info, msg=message, aux_logs=[str(log)])
+
+    def _report_not_submitted(self, job: Any, complaint: str) -> None:
+        self._tell_listeners(job, f"not submitted: {complaint}")
+        self.report_job_error(SubmittedJobInfo(job), msg=f"Not submitted: {complaint}. ")
+
+    def _tell_listeners(self, job: Any, reason: str) -> None:
+        for listener in LISTENERS:
+            listener(job, f"{self._manager.name}: {reason}")
 
     def _clear(self, ticket: Ticket, log: Path) -> None:
         """Remove the files of a job that ended well, but no output it may have written."""

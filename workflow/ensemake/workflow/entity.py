@@ -31,7 +31,7 @@ class EntityRules(Jobs):
 
     def known(self, wildcards: object) -> list[str]:
         """No files, once the members are known: an input function."""
-        if self.experiment.is_main:
+        if self.invocation.is_main:
             self.wait()
         return []
 
@@ -41,17 +41,17 @@ class EntityRules(Jobs):
 
     def all_members(self, wildcards: object) -> list[str]:
         """Table of the members, if they are known already."""
-        return [self.members] if self.experiment.is_main and self.is_known else []
+        return [self.members] if self.invocation.is_main and self.is_known else []
 
     @of_wildcards
     def generated_for(self, wildcards: Any) -> list[str]:
         """Marker of the chunk that a member, or a batch, belongs to."""
-        if not self.experiment.is_main:
+        if not self.invocation.is_main:
             return []
         chunk = getattr(wildcards, "chunk", None) or self._chunk_of.get(self._member(wildcards))
         if not chunk:
             return []
-        others = [(self.experiment.by_name[p.entity], p) for p in self.chunks[chunk].followers]
+        others = [(self.entities[p.entity], p) for p in self.chunks[chunk].followers]
         with_them = [entity._generated(plan_id(plan)) for entity, plan in others if entity.chunks]
         return [self._generated(chunk), *with_them]
 
@@ -66,7 +66,7 @@ class EntityRules(Jobs):
     @of_wildcards
     def inputs_for(self, wildcards: Any) -> list[str]:
         """Markers of what a member, or the members of a batch, take from others."""
-        if not self.experiment.is_main:
+        if not self.invocation.is_main:
             return []
         chunk = getattr(wildcards, "chunk", None)
         member = None if chunk else self._planned.get(self._member(wildcards))
@@ -76,7 +76,7 @@ class EntityRules(Jobs):
         for entity, names in (both for one in members for both in one.inputs):
             if entity != self.name:  # of which followers take, in the same job
                 taken.setdefault(entity, {}).update(dict.fromkeys(names))
-        by_name = self.experiment.by_name
+        by_name = self.entities
         return [path for name, names in taken.items() for path in by_name[name].ends_of(names)]
 
     def ends_of(self, names: Collection[str]) -> list[str]:
@@ -90,32 +90,32 @@ class EntityRules(Jobs):
 
     def all_done(self, wildcards: object) -> list[str]:
         """Markers of all that has to run; the table is made anew if there are any."""
-        if not self.experiment.is_main:
+        if not self.invocation.is_main:
             return []
         self.wait()
         self._ask()
         if self._collected.get("state") != self._state_hash:
-            self.experiment.make_anew([self.results])
+            self.invocation.make_anew([self.results])
         if not self.pending:
             return []
-        self.experiment.make_anew([self.results])
+        self.invocation.make_anew([self.results])
         return [self.ended] if self.is_source else self.all_ended(wildcards)
 
     def all_ended(self, wildcards: object) -> list[str]:
         """Markers of the ends of all that has to run."""
-        if not self.experiment.is_main:
+        if not self.invocation.is_main:
             return []
         with_others = [self.rides_with.done_of(job) for job, _ in self._rides if self.rides_with]
         if len(self._groups) <= 1 or self.is_batched:
             names = self._plans if self.is_batched else map(self._place, self.pending)
             return [*map(self.done_of, names), *with_others]
         markers = [self.gathered.replace("{group}", number) for number in self._groups]
-        self.experiment.make_anew(markers)
+        self.invocation.make_anew(markers)
         return [*markers, *with_others]
 
     def group(self, wildcards: Any) -> list[str]:
         """Markers of the ends of a group of members."""
-        return self._groups[wildcards.group] if self.experiment.is_main else []
+        return self._groups[wildcards.group] if self.invocation.is_main else []
 
     @cached_property
     def _groups(self) -> dict[str, list[str]]:
@@ -125,7 +125,7 @@ class EntityRules(Jobs):
 
     def verdict(self, wildcards: object) -> list[str]:
         """Marker that says that all members completed; none if none is to run."""
-        if not self.experiment.is_main:
+        if not self.invocation.is_main:
             return []
         self.wait()
         is_told = self.carries_on or self.rides_with is not None
@@ -133,13 +133,13 @@ class EntityRules(Jobs):
 
     def planned_for(self, wildcards: Any) -> list[str]:
         """Marker of a member's chunk, if its files have to be written."""
-        if self.experiment.is_main:
+        if self.invocation.is_main:
             self.wait()
         place = self._member(wildcards)
         planned, chunk = self._planned.get(place), self._chunk_of.get(place)
         if planned and is_generated(Path(planned.directory), planned.digest):
             return []
-        self.experiment.make_anew(path.replace("{member}", place) for path in self.own_files)
+        self.invocation.make_anew(path.replace("{member}", place) for path in self.own_files)
         return [self._generated(chunk)] if chunk else []
 
     def plan(self, wildcards: Any) -> str:
@@ -154,7 +154,7 @@ class EntityRules(Jobs):
 
     def members_digest(self, wildcards: object) -> str:
         """Changes when members.csv has to."""
-        if not self.experiment.is_main or not self.is_known:
+        if not self.invocation.is_main or not self.is_known:
             return ""
         assert self.chunks is not None  # a run has saved what the table is written from
         return members_digest(self.work)

@@ -1,8 +1,9 @@
 """Where the jobs of one model or ensemble leave what: paths with wildcards, for the rules."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Self
 
 from ensemake.check.names import rule_name
 from ensemake.config.schema import Model
@@ -10,20 +11,29 @@ from ensemake.member.files import sources
 from ensemake.member.layout import Layout, layout
 from ensemake.member.plan import Planned
 from ensemake.results.series import series_path
-
-if TYPE_CHECKING:
-    from ensemake.workflow.experiment import ExperimentRules
+from ensemake.workflow.invocation import Invocation
 
 
 class EntityPaths:
-    """One model or ensemble: its settings, and the files of its jobs."""
+    """One model or ensemble: its settings, and the files of its jobs.
 
-    def __init__(self, experiment: "ExperimentRules", name: str) -> None:
-        self.experiment = experiment
+    Parameters
+    ----------
+    invocation
+        What is to be done.
+    entities
+        All of the experiment by name, once they are made; this one too.
+    name
+        Of this one.
+    """
+
+    def __init__(self, invocation: Invocation, entities: Mapping[str, Self], name: str) -> None:
+        self.invocation = invocation
+        self.entities = entities
         self.name = name
         self.rule = rule_name(name)
-        self.settings: Model = experiment.config.entities[name]
-        self.layout: Layout = layout(experiment.config, name)
+        self.settings: Model = invocation.config.entities[name]
+        self.layout: Layout = layout(invocation.config, name)
         self.is_batched = self.settings.batch_settings is not None
         self.asked = False  # whether this run was to run members
 
@@ -46,7 +56,7 @@ class EntityPaths:
 
         Forcing it would not do: below a forced job Snakemake looks no further than `ancient`.
         """
-        place = chunk if self.experiment.is_run else f"asked/{chunk}"
+        place = chunk if self.invocation.is_run else f"asked/{chunk}"
         return str(self.layout.generated(place))
 
     @property
@@ -103,7 +113,7 @@ class EntityPaths:
     @property
     def ended(self) -> str:
         """Marker of a source all of whose members have ended."""
-        return str(self.layout.state / "all.ended")
+        return str(self.layout.ended)
 
     @property
     def completed(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ensemake.atomic import LARGEST, read_whole
 from ensemake.batch.runner import CARRY_ON
@@ -17,10 +17,6 @@ from ensemake.member.command import resource
 from ensemake.member.needs import needed
 from ensemake.workflow.todo import Todo
 
-if TYPE_CHECKING:
-    pass
-
-
 ATTEMPT = "ensemake_attempt"  # a resource, for only those know it
 
 
@@ -30,8 +26,8 @@ class Jobs(Todo):
     @property
     def batch_threads(self) -> int:
         """On one machine a batch has it to itself."""
-        is_submitted = self.experiment.workflow.resource_settings.nodes is not None
-        return 1 if is_submitted else int(self.experiment.workflow.cores)
+        is_submitted = self.invocation.workflow.resource_settings.nodes is not None
+        return 1 if is_submitted else int(self.invocation.workflow.cores)
 
     @property
     def batch_resources(self) -> dict[str, Any]:
@@ -54,7 +50,7 @@ class Jobs(Todo):
 
         On one machine run.sh goes on by itself. What does not go on ends at once.
         """
-        is_submitted = self.experiment.workflow.resource_settings.nodes is not None
+        is_submitted = self.invocation.workflow.resource_settings.nodes is not None
         return self.settings.restart.times if self.settings.restart and is_submitted else None
 
     @property
@@ -103,7 +99,7 @@ class Jobs(Todo):
 
     def _carry_on(self, wildcards: object, resources: Any) -> str:
         attempt = getattr(resources, ATTEMPT, 1)
-        is_last = attempt > (self.retries or self.experiment.workflow.execution_settings.retries)
+        is_last = attempt > (self.retries or self.invocation.workflow.execution_settings.retries)
         return f"export {CARRY_ON}=1;" if is_last else ""
 
     @property
@@ -125,11 +121,11 @@ class Jobs(Todo):
         return self._gather if self.gathers else ["bash", "-p", self.script]
 
     def _gather(self, wildcards: Any) -> list[str]:
-        words = self.experiment.command("gather.py")
+        words = self.invocation.command("gather.py")
         return [*words, self._plan_for(wildcards), self.member_name(wildcards)]
 
     def _plan_for(self, wildcards: Any) -> str:
-        chunk = self._chunk_of.get(self._member(wildcards)) if self.experiment.is_main else None
+        chunk = self._chunk_of.get(self._member(wildcards)) if self.invocation.is_main else None
         return str(self.layout.plan(chunk)) if chunk else ""
 
     def _member(self, wildcards: Any) -> str:

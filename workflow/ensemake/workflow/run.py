@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,10 @@ from ensemake.results import provenance
 from ensemake.results.provenance import VARIABLE
 from ensemake.show.live import LivePage
 from ensemake.submit.executor import LISTENERS
+from ensemake.workflow.entity import EntityRules
 from ensemake.workflow.experiment import ExperimentRules
 
+NO_LIMIT = 10_000  # jobs in the timespan of a profile's `max-jobs-per-timespan`
 PATIENCE_S = 5.0  # of one who has stopped a run, for its tables
 
 
@@ -37,9 +39,9 @@ def begin_run(experiment: ExperimentRules) -> None:
     if pending and _expect(experiment.workflow.dag, "overview"):
         experiment.live_page = LivePage(experiment.config)
         experiment.live_page.start()
-    if experiment.workflow.local_exec:
-        _start_at_once(experiment.workflow)
-    else:
+    some = [one for one in experiment.entities if one.name in pending or one.chosen_from]
+    pace(experiment.workflow, some)
+    if not experiment.workflow.local_exec:
         _follow_jobs(experiment)
 
 
@@ -72,15 +74,30 @@ def _stop(experiment: ExperimentRules, heed: Callable[..., Any], *arguments: Any
         Thread(target=heed, args=arguments, daemon=True).start()
 
 
-def _start_at_once(workflow: Any) -> None:
-    """Without a cluster no submission is to be paced; the limit's last timer would be waited for.
+def pace(workflow: Any, entities: Sequence[EntityRules]) -> None:
+    """Have Snakemake look for jobs to start when one ends: a run would wait for its last timer.
 
-    Without its timers nothing looks at the queue until a job ends, so one look must fill all CPUs.
+    Without its timers one look must fill all the room there is. So they stay where it does not,
+    and where a limit bounds submissions. Of members that need the same it need see no more.
     """
     scheduler = workflow.scheduler
-    scheduler.job_rate_limiter = None
-    if getattr(scheduler, "subsample", None):
-        scheduler.subsample = max(scheduler.subsample, workflow.cores)
+    limiter, seen = scheduler.job_rate_limiter, getattr(scheduler, "subsample", None)
+    if workflow.local_exec:
+        scheduler.job_rate_limiter = None
+        if seen:
+            scheduler.subsample = max(0 if _need_the_same(entities) else seen, workflow.cores)
+    elif limiter and limiter.max_jobs >= NO_LIMIT and _holds(seen, workflow):
+        scheduler.job_rate_limiter = None
+
+
+def _holds(seen: int | None, workflow: Any) -> bool:
+    return seen is not None and seen >= workflow.resource_settings.nodes
+
+
+def _need_the_same(entities: Sequence[EntityRules]) -> bool:
+    """Tell whether all their members need as much of everything as any other."""
+    first, *others = [{**one.resources, "_threads": one.threads} for one in entities] or [{}]
+    return all(one == first for one in others) and not any(map(callable, first.values()))
 
 
 def _follow_jobs(experiment: ExperimentRules) -> None:

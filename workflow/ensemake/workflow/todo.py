@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from snakemake.exceptions import IncompleteCheckpointException
 from snakemake.jobs import Job
@@ -32,9 +32,6 @@ from ensemake.sweep.upstream import choices, takes_from
 from ensemake.workflow.entity_paths import EntityPaths
 from ensemake.workflow.faults import ExitOnFaults
 
-if TYPE_CHECKING:
-    from ensemake.workflow.entity import EntityRules
-
 
 class Todo(EntityPaths):
     """The members of an entity, what became of them, and the plans of those that have to run."""
@@ -43,17 +40,17 @@ class Todo(EntityPaths):
     def work(self) -> Work:
         """The members, expanded once."""
         with ExitOnFaults():
-            return expanded(self.experiment.document, self.experiment.expansion.work, self.name)
+            return expanded(self.invocation.document, self.invocation.expansion.work, self.name)
 
     @cached_property
-    def sources(self) -> "list[EntityRules]":
+    def sources(self) -> list[Self]:
         """Those that it takes from."""
-        return [self.experiment.by_name[name] for name in takes_from(self.settings)]
+        return [self.entities[name] for name in takes_from(self.settings)]
 
     @cached_property
     def is_source(self) -> bool:
         """Whether others take from it."""
-        others = self.experiment.config.entities.values()
+        others = self.invocation.config.entities.values()
         return any(self.name in takes_from(other) for other in others)
 
     @cached_property
@@ -66,23 +63,23 @@ class Todo(EntityPaths):
 
     @property
     def _is_waited_for(self) -> bool:
-        takers = [other for other in self.experiment.entities if self in other.sources]
+        takers = [other for other in self.entities.values() if self in other.sources]
         return any(
-            self.is_batched or one.is_batched or one.carries_on or self in one._chosen_from
+            self.is_batched or one.is_batched or one.carries_on or self in one.chosen_from
             for one in takers
         )
 
     @cached_property
-    def together(self) -> "list[EntityRules]":
+    def together(self) -> list[Self]:
         """Those that run in one job since they share stores; itself alone if there is none."""
-        found: list[EntityRules] = [self.experiment.by_name[self.name]]
+        found: list[Self] = [self.entities[self.name]]
         for one in found:  # it grows
             for store in one._stores_of_jobs:
                 found += [other for other in self._sharers(store) if other not in found]
-        return [one for one in self.experiment.entities if one in found]
+        return [one for one in self.entities.values() if one in found]
 
-    def _sharers(self, store: str) -> "list[EntityRules]":
-        return [one for one in self.experiment.entities if store in one.settings.stores]
+    def _sharers(self, store: str) -> list[Self]:
+        return [one for one in self.entities.values() if store in one.settings.stores]
 
     @property
     def _stores_of_jobs(self) -> list[str]:
@@ -91,29 +88,29 @@ class Todo(EntityPaths):
 
     def _checkpoint(self, store: str) -> str:
         """File of the script that holds a store; "" if none does."""
-        return self.experiment.held.get(store, "")
+        return self.invocation.held.get(store, "")
 
     @cached_property
-    def _chosen_from(self) -> "list[EntityRules]":
+    def chosen_from(self) -> list[Self]:
         """Those whose results decide which members there are, or what they take."""
         by_results = [one.members for one in choices(self.settings).values() if one.by_results]
         lenient = [name for name, one in self.settings.inputs.items() if one.allow_failed]
         names = dict.fromkeys([*by_results, *lenient])
-        return [self.experiment.by_name[name] for name in names]
+        return [self.entities[name] for name in names]
 
     @property
     def has_ended(self) -> bool:
         """Whether all members have ended that this run had to run."""
-        return self.ended in self.experiment.workflow.checkpoints.created_output
+        return self.invocation.has_ended(self.layout)
 
     def wait(self) -> None:
         """Raise Snakemake's exception for what is not known yet; return once all is known."""
         for one in self.together:
             for source in one.sources:
                 source.wait()
-            for source in one._chosen_from:
+            for source in one.chosen_from:
                 if source.pending and not source.has_ended:
-                    getattr(self.experiment.checkpoints, f"ended_{source.rule}").get()
+                    getattr(self.invocation.checkpoints, f"ended_{source.rule}").get()
 
     @property
     def is_known(self) -> bool:
@@ -127,9 +124,9 @@ class Todo(EntityPaths):
     @cached_property
     def states(self) -> list[tuple[State, StatusFile | None]]:
         """What became of each member; in a run, since nobody else can work on it."""
-        if self.experiment.is_run:
+        if self.invocation.is_run:
             self._hold()
-        elif self.experiment.workflow.dryrun:
+        elif self.invocation.workflow.dryrun:
             _look_at_what_is_protected()
         work = self.work
         if not self.layout.directory.exists():  # a look at nothing, 100,000 times, takes a second
@@ -146,7 +143,7 @@ class Todo(EntityPaths):
     @cached_property
     def pending(self) -> list[Planned]:
         """Members that have to run."""
-        if not self.experiment.is_main:
+        if not self.invocation.is_main:
             return []
         if self._is_forced:
             return self.work.planned
@@ -173,10 +170,10 @@ class Todo(EntityPaths):
 
     def _kept(self, name: str) -> dict[str, str]:
         """Whose data a store has."""
-        store = store_layout(self.experiment.root, name)
+        store = store_layout(self.invocation.root, name)
         if self._checkpoint(name):
             return read_kept(store.state)
-        is_saved = self.experiment.config.databases[name].save
+        is_saved = self.invocation.config.databases[name].save
         return read_saved(store.state, store.directory) if is_saved else {}
 
     def _shares(self) -> list[Shared]:
@@ -185,8 +182,8 @@ class Todo(EntityPaths):
         return [self._shared(name) for name in names]
 
     def _shared(self, name: str) -> Shared:
-        settings = self.experiment.config.databases[name]
-        store, sharers = store_layout(self.experiment.root, name), self._sharers(name)
+        settings = self.invocation.config.databases[name]
+        store, sharers = store_layout(self.invocation.root, name), self._sharers(name)
         mine = [one for one in sharers if one in self.together]
         goes_on = any(len(one.pending) < len(one.work.planned) for one in mine)
         read = {other for one in mine for other in one.settings.reads_from}
@@ -201,7 +198,7 @@ class Todo(EntityPaths):
     @property
     def _is_forced(self) -> bool:
         """Whether the command line asks to run the members again (-R, -F)."""
-        settings = self.experiment.workflow.dag_settings
+        settings = self.invocation.workflow.dag_settings
         rule = f"batch_{self.rule}" if self.is_batched else self.rule
         own = bool(settings.forceall or rule in settings.forcerun)
         return own or any(source._is_forced for source in self.sources)
@@ -210,12 +207,12 @@ class Todo(EntityPaths):
     def chunks(self) -> dict[str, Plan]:
         """Pending members in plans; in a run, saved for the scripts."""
         chunks = {**self._plans, **self.riders}
-        if self.experiment.is_run:
+        if self.invocation.is_run:
             self._apply(chunks)
         names = self._plans if self.is_batched else map(self._place, self.pending)
-        self.experiment.make_anew(map(self.layout.done, names))
-        if self.pending and self in self.experiment.sources:
-            self.experiment.make_anew([self.ended, self.completed])
+        self.invocation.make_anew(map(self.layout.done, names))
+        if self.pending and self.is_told:
+            self.invocation.make_anew([self.ended, self.completed])
         return chunks
 
     @cached_property
@@ -228,11 +225,11 @@ class Todo(EntityPaths):
         return dict(self._followed(plan, self._companions) for plan in plans.values())
 
     @property
-    def _companions(self) -> "list[EntityRules]":
+    def _companions(self) -> list[Self]:
         """Those whose members run in its jobs."""
         if self.settings.stores:
             return [one for one in self.together if one.rides_with is self]
-        others = (one for one in self.experiment.entities if not one.settings.stores)
+        others = (one for one in self.entities.values() if not one.settings.stores)
         return [one for one in others if one.rides_with is self]
 
     @cached_property
@@ -242,18 +239,23 @@ class Todo(EntityPaths):
 
     def _left_in_queue(self) -> list[str]:
         """Batches that were submitted to a cluster by a run that never learned their end."""
-        jobs_of = self.experiment.workflow.persistence._get_external_jobids
+        jobs_of = self.invocation.workflow.persistence._get_external_jobids
         saved = sorted(_stems(self.layout.state, ".plan.json")) if self.is_batched else []
         return [chunk for chunk in saved if jobs_of([str(self.layout.done(chunk))])]
 
     @cached_property
-    def rides_with(self) -> "EntityRules | None":
+    def rides_with(self) -> Self | None:
         """The entity in whose jobs members run; of those that share a store, the first to run."""
         if self.settings.stores:
             first = next((one for one in self.together if one.pending), self)
-            return None if first is self else self.experiment.by_name[first.name]
+            return None if first is self else self.entities[first.name]
         batch = self.settings.batch_settings
-        return self.experiment.by_name[batch.with_] if batch and batch.with_ else None
+        return self.entities[batch.with_] if batch and batch.with_ else None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a job tells its end: others wait for that, or its members run in their jobs."""
+        return self.is_source or self.has_companions
 
     @property
     def has_companions(self) -> bool:
@@ -261,7 +263,7 @@ class Todo(EntityPaths):
         batch = self.settings.batch_settings
         return bool(self.settings.stores or (batch and batch.with_))
 
-    def _followed(self, plan: Plan, entities: "Iterable[EntityRules]") -> tuple[str, Plan]:
+    def _followed(self, plan: Plan, entities: Iterable[Self]) -> tuple[str, Plan]:
         """Return a plan with those that follow its members, under its id."""
         names = {member.name for member in plan.members}
         follow = [
@@ -308,7 +310,7 @@ class Todo(EntityPaths):
 
     @cached_property
     def _planned(self) -> dict[str, Planned]:
-        if not self.experiment.is_main:
+        if not self.invocation.is_main:
             return {}
         self.wait()
         return {self._place(member): member for member in self.work.planned}
@@ -344,7 +346,7 @@ class Todo(EntityPaths):
     def _write(self, chunks: Mapping[str, Plan]) -> None:
         for folder in (self.layout.state, self.layout.directory, self.layout.directory / "plots"):
             clear_dead(folder)
-        assert self.experiment.begun
+        assert self.invocation.begun
         save_work(self.work)
         for chunk in _stems(self.layout.state, ".plan.json") - chunks.keys() if chunks else ():
             self.layout.plan(chunk).unlink(missing_ok=True)
@@ -356,7 +358,7 @@ class Todo(EntityPaths):
 
     def _end_the_future(self) -> None:
         """Snakemake refuses to make a table from one that seems to come from the future."""
-        now, page = time.time(), self.experiment.page
+        now, page = time.time(), self.invocation.page
         for path in [self.members, self.results, self.parquet, *self.series, *self.plots, page]:
             if os.path.exists(path) and os.path.getmtime(path) > now:
                 os.utime(path)

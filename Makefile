@@ -8,7 +8,7 @@ run: $(VENV)/.ready ## run the demo on this machine
 	snakemake --profile profiles/local
 
 test: $(VENV)/.ready ## run all tests
-	python -m pytest -n 2 --dist loadgroup
+	python -m pytest -n 3 --dist loadgroup  # on two cores: many tests wait
 
 fuzz: $(VENV)/.ready ## try some thousand broken configs; a few minutes
 	ENSEMAKE_FUZZ=3000 python -m pytest -n 2 tests/fuzz

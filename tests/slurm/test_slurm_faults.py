@@ -97,10 +97,11 @@ def test_each_fault_has_its_reason_and_the_next_run_goes_on(
     assert found["cancel"][0] == "cancelled"
     lost = "started and never told how it ended (Slurm: NODE_FAIL: its node was lost)"
     assert found["node"] == ("killed", lost)
-    state, reason = outcome(project, "nowhere")["1"]
-    assert (state, reason.lower().count("invalid partition")) == ("cancelled", 1)
-    assert reason.startswith("did not start (Slurm: not submitted: ")
+    refused, why = outcome(project, "nowhere")["1"]
+    assert (refused, "invalid partition" in why.lower()) == ("cancelled", True)
+    assert why.startswith("did not start (Slurm: not submitted: ")
     assert "invalid partition" in told.lower()
+    assert "cancelled: did not start (Slurm: not submitted: " in told
     assert "NODE_FAIL" in told
 
     slurm.settle()

@@ -52,7 +52,7 @@ class StatusFile:
     host: str = ""
     started: str = ""
     elapsed_s: float = 0.0
-    attempt: int = 1
+    attempt: int = 1  # 0 if its job ended before it started
     reason: str = ""
     run: str = ""  # id of the run of the workflow; none if it was run by hand
 

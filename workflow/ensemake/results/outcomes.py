@@ -6,7 +6,7 @@ import re
 from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,11 @@ class Outcome:
     status: StatusFile | None
     needs: str = ""  # what blocks it, as ``entity/member, which failed``
 
+    @property
+    def never_started(self) -> bool:
+        """Whether a job that was to run it has ended before it started, and none since."""
+        return self.status is not None and not self.status.attempt
+
 
 @dataclass(frozen=True)
 class CommonValue:
@@ -72,8 +77,11 @@ def outcomes(work: Work) -> list[Outcome]:
         now, status = state(base / member.directory, member.digest, work.outputs(member))
         if now not in ("completed", "running") and member.name in waiting:
             now = "queued"
-        needs = _blocked_by(member, failed) if now in CAN_BE_BLOCKED else ""
-        found.append(Outcome(member, "blocked" if needs else now, status, needs))
+        one = Outcome(member, now, status)
+        if now in CAN_BE_BLOCKED or one.never_started:
+            needs = _blocked_by(member, failed)
+            one = replace(one, state="blocked", needs=needs) if needs else one
+        found.append(one)
     return found
 
 
@@ -282,7 +290,7 @@ def _failure(group: Sequence[Outcome], line: str, names: Sequence[str]) -> list[
     varied = ", ".join(f"{name}={first.member.values[name]}" for name in names)
     such = f"{len(group)} members, such as " * (len(group) > 1)
     told = f"  {first.state}: {failure_reason(first)}{f': {such}{varied}' if varied else ''}"
-    if first.needs:
+    if first.needs or first.never_started:
         return [told]
     return [told, *([f"      {line}"] if line else []), f"      {first.member.directory}/run.err"]
 

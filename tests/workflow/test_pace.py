@@ -50,12 +50,10 @@ def test_jobs_are_submitted_without_timers_where_one_look_sees_enough(
     ("entities", "cores", "seen"),
     [
         ([needing(mem_mb=10)], 4, 4),
-        ([needing(mem_mb=10), needing(mem_mb=10)], 4, 4),
-        ([needing(mem_mb=10), needing(mem_mb=20)], 4, 50),
-        ([needing(1), needing(2)], 4, 50),
+        ([needing(mem_mb=10), needing(mem_mb=10)], 4, 50),
         ([needing(mem_mb=lambda wildcards: 10)], 4, 50),
         ([needing(lambda wildcards: 1)], 64, 64),
-        ([], 4, 4),
+        ([], 4, 50),
     ],
 )
 def test_of_members_that_need_the_same_as_many_are_looked_at_as_can_start(

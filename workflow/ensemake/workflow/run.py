@@ -78,7 +78,7 @@ def pace(workflow: Any, entities: Sequence[EntityRules]) -> None:
     """Have Snakemake look for jobs to start when one ends: a run would wait for its last timer.
 
     Without its timers one look must fill all the room there is. So they stay where it does not,
-    and where a limit bounds submissions. Of members that need the same it need see no more.
+    and where a limit bounds submissions. Where all need the same it need see no more than that.
     """
     scheduler = workflow.scheduler
     limiter, seen = scheduler.job_rate_limiter, getattr(scheduler, "subsample", None)
@@ -95,9 +95,9 @@ def _holds(seen: int | None, workflow: Any) -> bool:
 
 
 def _need_the_same(entities: Sequence[EntityRules]) -> bool:
-    """Tell whether all their members need as much of everything as any other."""
-    first, *others = [{**one.resources, "_threads": one.threads} for one in entities] or [{}]
-    return all(one == first for one in others) and not any(map(callable, first.values()))
+    """Tell whether any member will do: of several entities, jobs of one may be overlooked long."""
+    needs = [need for one in entities for need in (one.threads, *one.resources.values())]
+    return len(entities) == 1 and not any(map(callable, needs))
 
 
 def _follow_jobs(experiment: ExperimentRules) -> None:

@@ -134,7 +134,10 @@ def runner(project: PbsProject) -> int:
 def is_python_in(folder: Path, pid: int) -> bool:
     """Tell whether a process is a Python in this folder."""
     process = Path("/proc", str(pid))
-    name = (process / "comm").read_text()
+    try:
+        name = (process / "comm").read_text()
+    except OSError:  # another test's, which has ended
+        return False
     return name.startswith("python") and (process / "cwd").resolve() == folder.resolve()
 
 

@@ -3,9 +3,14 @@
 import fcntl
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from ensemake.cluster.end_reasons import explain
 from ensemake.member.state import read_status, state
+from ensemake.workflow import run
 
 
 def member(folder: Path, status: dict[str, object] | None = None, lock: str = "") -> Path:
@@ -88,3 +93,19 @@ def test_a_member_that_told_nothing_has_the_exit_code_of_its_job(tmp_path: Path)
     assert (told.status, told.exit_code) == ("killed", 137)
     assert told.reason.endswith("(PBS: exit code 137: killed by SIGKILL)")
     assert own.reason == "killed by SIGKILL"
+
+
+def test_a_disk_that_is_full_of_reasons_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An executor that tells a job's end must not end by that itself."""
+
+    def explain(*_: object) -> None:
+        raise OSError(28, "No space left on device", "status.json")
+
+    listeners: list[Any] = []
+    monkeypatch.setattr(run, "LISTENERS", listeners)
+    monkeypatch.setattr(run, "explain", explain)
+    run._follow_jobs(SimpleNamespace(entities=[], ended=[]))  # type: ignore[arg-type]
+    listeners[0](SimpleNamespace(is_group=lambda: False), "Slurm: TIMEOUT")
+    assert "No space left" in capsys.readouterr().err

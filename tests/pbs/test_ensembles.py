@@ -91,6 +91,16 @@ def test_batches_on_two_nodes(fake: Fake, project: PbsProject) -> None:
     assert len(fake.calls("qsub")) == 3
 
 
+def test_a_run_waits_for_no_timer(
+    fake: Fake, project: PbsProject, reap: list[subprocess.Popen[str]]
+) -> None:
+    project.ensemble()
+    process = project.start("--max-jobs-per-timespan", "10000/1h")
+    reap.append(process)
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+
+
 def test_a_batch_has_room_for_a_member_if_nothing_is_said(fake: Fake, project: PbsProject) -> None:
     project.ensemble(
         resources={"cpus_per_task": 3, "mem_mb": 100, "gpu": 1},

@@ -130,6 +130,13 @@ def test_failures_are_told_with_reason_parameters_and_log(tmp_path: Path) -> Non
     ]
 
 
+def test_one_that_never_started_has_no_log_to_see(tmp_path: Path) -> None:
+    sweep = work(tmp_path)
+    why = "did not start (Slurm: TIMEOUT)"
+    ended(tmp_path, sweep.planned[0], "cancelled", attempt=0, reason=why)
+    assert status_lines(sweep)[1:] == [f"  cancelled: {why}: x=1, dt=0.1"]
+
+
 def test_kinds_of_failure_are_cut(tmp_path: Path) -> None:
     sweep = work(tmp_path, params={"x": {"range": [0, 30]}})
     for member in sweep.planned:

@@ -233,6 +233,15 @@ def test_interrupt_and_go_on(
     assert set(slow.ran().values()) == {1}
 
 
+def test_a_run_waits_for_no_timer(project: Project, reap: list[subprocess.Popen[str]]) -> None:
+    """Snakemake would start one of an hour in each round."""
+    project.ensemble()
+    process = project.start("--max-jobs-per-timespan", "10000/1h")
+    reap.append(process)
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+
+
 def test_two_runs_at_once(
     slow: Project, reap: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,8 +39,7 @@ def begin_run(experiment: ExperimentRules) -> None:
     if pending and _expect(experiment.workflow.dag, "overview"):
         experiment.live_page = LivePage(experiment.config)
         experiment.live_page.start()
-    some = [one for one in experiment.entities if one.name in pending or one.chosen_from]
-    pace(experiment.workflow, some)
+    pace(experiment.workflow, experiment.entities)
     if not experiment.workflow.local_exec:
         _follow_jobs(experiment)
 
@@ -95,7 +94,7 @@ def _holds(seen: int | None, workflow: Any) -> bool:
 
 
 def _need_the_same(entities: Sequence[EntityRules]) -> bool:
-    """Tell whether any member will do: of several entities, jobs of one may be overlooked long."""
+    """Tell whether any job will do: where there are several entities, others may wait for it."""
     needs = [need for one in entities for need in (one.threads, *one.resources.values())]
     return len(entities) == 1 and not any(map(callable, needs))
 
@@ -107,7 +106,8 @@ def _follow_jobs(experiment: ExperimentRules) -> None:
         if not job.is_group():
             folders = [path for e in experiment.entities for path in e.directories(job)]
             experiment.ended.append((folders, reason))
-            explain(folders, reason, os.environ.get(VARIABLE, ""))
+            with _as_far_as_there_is_room():
+                explain(folders, reason, os.environ.get(VARIABLE, ""))
 
     LISTENERS.append(explained)
 

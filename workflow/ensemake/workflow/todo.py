@@ -65,7 +65,7 @@ class Todo(EntityPaths):
     def _is_waited_for(self) -> bool:
         takers = [other for other in self.entities.values() if self in other.sources]
         return any(
-            self.is_batched or one.is_batched or one.carries_on or self in one.chosen_from
+            self.is_batched or one.is_batched or one.carries_on or self in one._chosen_from
             for one in takers
         )
 
@@ -91,7 +91,7 @@ class Todo(EntityPaths):
         return self.invocation.held.get(store, "")
 
     @cached_property
-    def chosen_from(self) -> list[Self]:
+    def _chosen_from(self) -> list[Self]:
         """Those whose results decide which members there are, or what they take."""
         by_results = [one.members for one in choices(self.settings).values() if one.by_results]
         lenient = [name for name, one in self.settings.inputs.items() if one.allow_failed]
@@ -108,7 +108,7 @@ class Todo(EntityPaths):
         for one in self.together:
             for source in one.sources:
                 source.wait()
-            for source in one.chosen_from:
+            for source in one._chosen_from:
                 if source.pending and not source.has_ended:
                     getattr(self.invocation.checkpoints, f"ended_{source.rule}").get()
 
